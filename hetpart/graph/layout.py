@@ -1,0 +1,129 @@
+"""How a tensor lies in memory between two kernels.
+
+Two forms only. `Plain` is ONNX's own row-major order. `Blocked` is NCHW with the channels cut into blocks of
+`block` (the target's vector width in floats), stored with a border of zeros ("halo") that is wide enough for every
+padded consumer, so that no kernel ever copies its input to pad it.
+
+Contract between kernels (every generator keeps it, on every processor):
+
+* a producer writes its whole interior **and zeroes its halo**, on every run (the arena reuses memory);
+* lanes of the last channel block beyond `c` hold unspecified values, and no consumer may let them reach a valid lane;
+* a halo is never read as data except by convolutions and sums, for which zero is neutral.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Row-major, dense, as in ONNX. `dtype` is a numpy name (``float32``, ``int64``, ``bool`` ...)."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+    @property
+    def physical_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    @property
+    def size_bytes(self) -> int:
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Halo:
+    """Width of the zero border, in pixels."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+    def union(self, other: Halo) -> Halo:
+        return Halo(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.top or self.left or self.bottom or self.right)
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """NCHW[block]c with a halo; float32.
+
+    Physical shape: ``(n, ceil(c / block), top + h + bottom, left + w + right, block)``.
+    Element ``(i, k, y, x)`` is at ``[i, k // block, top + y, left + x, k % block]``.
+    """
+
+    n: int
+    c: int
+    h: int
+    w: int
+    block: int
+    halo: Halo = Halo()
+    dtype: str = "float32"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.n, self.c, self.h, self.w)
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.c // self.block)
+
+    @property
+    def rows(self) -> int:
+        """Stored rows, halo included."""
+        return self.halo.top + self.h + self.halo.bottom
+
+    @property
+    def columns(self) -> int:
+        """Stored columns, halo included."""
+        return self.halo.left + self.w + self.halo.right
+
+    @property
+    def physical_shape(self) -> tuple[int, ...]:
+        return (self.n, self.blocks, self.rows, self.columns, self.block)
+
+    @property
+    def size_bytes(self) -> int:
+        return math.prod(self.physical_shape) * np.dtype(self.dtype).itemsize
+
+
+Layout = Plain | Blocked
+
+
+def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
+    """`array` (logical shape) as it lies in memory under `layout`; halo and spare lanes are zero."""
+    if isinstance(layout, Plain):
+        return np.array(array, dtype=layout.dtype, order="C").reshape(layout.shape)
+    n, c, h, w = layout.shape
+    out = np.zeros(layout.physical_shape, dtype=layout.dtype)
+    channels = np.zeros((n, layout.blocks * layout.block, h, w), dtype=layout.dtype)
+    channels[:, :c] = array
+    top, left = layout.halo.top, layout.halo.left
+    out[:, :, top : top + h, left : left + w] = channels.reshape(
+        n, layout.blocks, layout.block, h, w
+    ).transpose(0, 1, 3, 4, 2)
+    return out
+
+
+def unpack(stored: np.ndarray, layout: Layout) -> np.ndarray:
+    """The logical array that `stored` (physical shape) holds: the inverse of `pack`."""
+    if isinstance(layout, Plain):
+        return stored.reshape(layout.shape)
+    n, c, h, w = layout.shape
+    top, left = layout.halo.top, layout.halo.left
+    inner = stored.reshape(layout.physical_shape)[:, :, top : top + h, left : left + w]
+    return np.ascontiguousarray(
+        inner.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c]
+    )

@@ -1,0 +1,142 @@
+"""Units: the DAG that is placed, costed and compiled.
+
+A `Unit` is one kernel's worth of work: an anchor operator and the elementwise epilogue fused into it, or a lone
+operator. A `UnitGraph` is the `networkx.DiGraph` of units together with the canonical model they were made from; it
+answers who makes a value, who reads it, what its type is, and what a constant's data are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import networkx as nx
+import numpy as np
+import onnx_ir as ir
+
+from hetpart.errors import InternalError
+from hetpart.graph.epilogue import Step
+
+KINDS = (
+    "conv",  # Conv, any group (depthwise included)
+    "conv_transpose",
+    "dense",  # Gemm / MatMul with a constant right-hand side
+    "matmul",  # MatMul of two activations, batched
+    "pool",  # MaxPool, AveragePool
+    "global_pool",  # GlobalAveragePool, GlobalMaxPool, and their Reduce forms
+    "softmax",
+    "layer_norm",
+    "instance_norm",
+    "eltwise",  # only epilogue steps, applied to the first input
+    "concat",
+    "resize",
+    "pad",
+    "transpose",
+    "view",  # Reshape, Flatten, Squeeze, Unsqueeze: same bytes, another shape
+    "repack",  # layout change that hetpart inserted; has no ONNX node
+    "other",  # everything else, through TVM's importer
+)
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Static logical type of a value; `dtype` is a numpy name."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One kernel's worth of work.
+
+    Attributes:
+        name: unique; the anchor node's name.
+        kind: one of `KINDS`.
+        nodes: the ONNX nodes it covers, in topological order; the first is the anchor. Empty for ``repack``.
+        inputs: the activation values (not initialisers) it reads, without repetition, the anchor's data input first.
+        outputs: the values it makes that are read outside of it or are graph outputs.
+        steps: the epilogue, in order (for ``eltwise``: all of it).
+        operands: the value (activation or initialiser) behind each operand index of `steps`.
+    """
+
+    name: str
+    kind: str
+    nodes: tuple[ir.Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    steps: tuple[Step, ...] = ()
+    operands: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> ir.Node:
+        return self.nodes[0]
+
+    @property
+    def op(self) -> str:
+        """The ONNX operators covered, e.g. ``Conv+Add+Relu``."""
+        return "+".join(node.op_type for node in self.nodes) if self.nodes else self.kind
+
+
+@dataclass
+class UnitGraph:
+    """Units in topological order and the values between them."""
+
+    model: ir.Model
+    units: dict[str, Unit]
+    types: dict[str, TensorType]
+    producer: dict[str, str] = field(default_factory=dict)
+    consumers: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.producer = {v: u.name for u in self.units.values() for v in u.outputs}
+        self.consumers = {}
+        for unit in self.units.values():
+            for value in unit.inputs:
+                self.consumers.setdefault(value, []).append(unit.name)
+        seen = set(self.inputs)
+        for unit in self.units.values():
+            missing = [v for v in unit.inputs if v not in seen]
+            if missing:
+                raise InternalError("unit-order", f"unit reads {missing[0]} before it is made", node=unit.name)
+            seen.update(unit.outputs)
+
+    def __iter__(self) -> Iterator[Unit]:
+        return iter(self.units.values())
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Graph inputs that are not initialisers, in the model's order."""
+        graph = self.model.graph
+        return tuple(v.name or "" for v in graph.inputs if v.name not in graph.initializers)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(v.name or "" for v in self.model.graph.outputs)
+
+    def is_constant(self, value: str) -> bool:
+        return value in self.model.graph.initializers
+
+    def constant(self, value: str) -> np.ndarray:
+        """Data of an initialiser; raises KeyError for an activation."""
+        tensor = self.model.graph.initializers[value].const_value
+        if tensor is None:
+            raise InternalError("initialiser-without-data", "an initialiser has no data", node=value)
+        return tensor.numpy()
+
+    def dag(self) -> nx.DiGraph:
+        """Units as nodes (attribute ``unit``), data dependences as edges (attribute ``values``)."""
+        graph = nx.DiGraph()
+        for unit in self:
+            graph.add_node(unit.name, unit=unit)
+            for value in unit.inputs:
+                if (maker := self.producer.get(value)) is None:
+                    continue
+                if graph.has_edge(maker, unit.name):
+                    graph[maker][unit.name]["values"] += (value,)
+                else:
+                    graph.add_edge(maker, unit.name, values=(value,))
+        return graph

@@ -1,0 +1,24 @@
+"""The instruction sets that CPU kernels are generated for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Isa:
+    """What a CPU generator needs to know to choose its register tile.
+
+    Attributes:
+        triple: LLVM target triple, e.g. ``x86_64-linux-gnu``, ``aarch64-linux-gnu``, ``aarch64-linux-android``.
+        mcpu: LLVM processor name, e.g. ``cortex-a76``, ``sapphirerapids``.
+        mattr: extra LLVM attributes.
+        lanes: float32 lanes of one vector register.
+        registers: architectural vector registers.
+    """
+
+    triple: str
+    mcpu: str
+    mattr: tuple[str, ...]
+    lanes: int
+    registers: int

@@ -1,0 +1,65 @@
+"""The contract between a spec and the generators that emit code for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from hetpart.kernels.isa import Isa
+from hetpart.kernels.spec import Spec
+
+
+class CpuGenerator(Protocol):
+    """Emits one kind of CPU kernel; a module of hetpart/kernels/cpu with these functions fulfils it."""
+
+    def prim_func(self, spec: Any, isa: Isa, symbol: str) -> Any:
+        """The tvm PrimFunc named `symbol` (argument order: see hetpart.kernels.spec)."""
+
+    def extent(self, spec: Any, isa: Isa) -> int:
+        """Number of independent work items; any split of [0, extent) over threads gives the same result."""
+
+    def pack(self, spec: Any, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """The packed constants, in argument order, from the spec's named ONNX constants."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What an OpenCL generator needs to know of the device.
+
+    Attributes:
+        tile_items: ``True`` where one work-item computes one whole register tile and runs alone (CPU-like devices
+            such as PoCL), ``False`` for SIMT GPUs, where items are small and many.
+        registers: vector registers (of one channel block each) that one work-item may keep live.
+        work_group: preferred local size (x, y, z) for SIMT; (1, 1, 1) on tile devices.
+    """
+
+    tile_items: bool
+    registers: int
+    work_group: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Global and local size of an OpenCL launch, three dimensions, in work-items."""
+
+    global_size: tuple[int, int, int]
+    local_size: tuple[int, int, int]
+
+
+class OpenclGenerator(Protocol):
+    """Emits one kind of OpenCL kernel; a module of hetpart/kernels/opencl with these functions fulfils it."""
+
+    def source(self, spec: Any, device: Device, symbol: str) -> str:
+        """Readable OpenCL C 1.2 of one ``__kernel`` named `symbol`; arguments are __global float pointers."""
+
+    def launch(self, spec: Any, device: Device) -> Launch:
+        """The launch that covers the whole spec."""
+
+    def pack(self, spec: Any, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """The packed constants, in argument order."""
+
+
+__all__ = ["CpuGenerator", "Device", "Launch", "OpenclGenerator", "Spec"]

@@ -1,0 +1,103 @@
+"""The plan: what each processor runs, in which order, on which bytes. Pure data; the C runtime executes it as it is.
+
+Memory. All activations lie in one arena, all constants in the weights file; a `Buffer` is a typed view of one of the
+two. Buffers may overlap only if their lifetimes do not, or if one is a view of the other.
+
+Order. `Step` s are listed per processor and run in that order. Where a step needs something from another processor
+it waits until that processor has finished a given number of its steps; there are no other events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A view of memory as a kernel sees it.
+
+    Attributes:
+        name: the ONNX value or constant it holds (scratch: the unit's name and a suffix).
+        space: ``arena``, or ``weights`` for the read-only constants file.
+        offset: bytes from the start of the space, a multiple of 64 (128 for buffers the GPU reads or writes).
+        size: bytes.
+        dtype: numpy name.
+        shape: physical shape (see hetpart.graph.layout).
+    """
+
+    name: str
+    space: str
+    offset: int
+    size: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Do not start before `processor` has finished its first `count` steps."""
+
+    processor: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Make `buffer` (index) visible to this step's processor after `source` wrote it."""
+
+    buffer: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One kernel call.
+
+    Attributes:
+        unit: the unit it belongs to (its trace name).
+        kernel: symbol in the processor's module.
+        args: buffer indices in argument order.
+        extent: CPU: number of work items, handed out to the threads as [lo, hi) ranges.
+        global_size, local_size: OpenCL launch in work-items; zeros on the CPU.
+        waits: at most one per other processor.
+        transfers: what must cross over after the waits and before the kernel.
+        predicted_us: the cost model's figure.
+    """
+
+    unit: str
+    kernel: str
+    args: tuple[int, ...]
+    extent: int = 1
+    global_size: tuple[int, int, int] = (0, 0, 0)
+    local_size: tuple[int, int, int] = (0, 0, 0)
+    waits: tuple[Wait, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+    predicted_us: int = 0
+
+
+@dataclass(frozen=True)
+class Port:
+    """A model input or output: plain row-major data in a buffer of the arena.
+
+    `shape` is the logical ONNX shape; `buffer` indexes the plan's buffers. Ports belong to the CPU: an output that
+    the GPU made is transferred by a closing CPU step without a kernel (``kernel == ""``).
+    """
+
+    name: str
+    buffer: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A complete static schedule. `processors` maps a processor's name to its steps, in order."""
+
+    processors: dict[str, tuple[Step, ...]]
+    buffers: tuple[Buffer, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    arena_bytes: int
+    weights_bytes: int
+    predicted_us: int = 0
+    kinds: dict[str, str] = field(default_factory=dict)  # processor name -> "cpu" | "opencl" | "hexagon"
