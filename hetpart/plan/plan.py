@@ -58,6 +58,7 @@ class Step:
         kernel: symbol in the processor's module.
         args: buffer indices in argument order.
         extent: CPU: number of work items, handed out to the threads as [lo, hi) ranges.
+        ranged: CPU: the kernel ends with the two ints lo, hi; if not, it does all its work in one call.
         global_size, local_size: OpenCL launch in work-items; zeros on the CPU.
         waits: at most one per other processor.
         transfers: what must cross over after the waits and before the kernel.
@@ -68,6 +69,7 @@ class Step:
     kernel: str
     args: tuple[int, ...]
     extent: int = 1
+    ranged: bool = True
     global_size: tuple[int, int, int] = (0, 0, 0)
     local_size: tuple[int, int, int] = (0, 0, 0)
     waits: tuple[Wait, ...] = ()
