@@ -1,0 +1,185 @@
+"""Decides how every value lies in memory, before anything is placed.
+
+The layout does not depend on the processor: CPU and GPU kernels read and write the same blocked form, so a tensor
+crosses between them without a transform. Three decisions, in this order:
+
+1. *Form*: each unit works on Blocked or on Plain tensors; where maker and reader differ, a ``repack`` unit goes
+   between, shared by all readers (`_convert`).
+2. *Concatenation without copies*: the makers of a blocked concat's inputs write into slices of its output
+   (hetpart.graph.inplace).
+3. *Halo*: every blocked value gets the border its widest consumer wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from hetpart.errors import InternalError
+from hetpart.graph.halo import window
+from hetpart.graph.inplace import Pieces, Slice, place_concats
+from hetpart.graph.layout import Blocked, Halo, Layout, Plain
+from hetpart.graph.units import TensorType, Unit, UnitGraph
+
+_BLOCKED = frozenset({"conv", "conv_transpose", "pool", "global_pool", "instance_norm", "resize", "pad"})
+_FLEXIBLE = frozenset({"eltwise", "concat"})
+
+
+@dataclass
+class Assignment:
+    """Units with layouts.
+
+    Attributes:
+        fused: the unit graph as it came.
+        graph: the same with repack units inserted; a unit's `inputs` name what it really reads.
+        layouts: layout of every activation value.
+        slices: values that share the bytes of another value instead of having their own.
+        free: units that move no data: views, concats whose inputs are all in place, repacks that change no byte.
+        reads: (unit, value as its ONNX nodes name it) -> value it really reads, where the two differ.
+        ports: graph output -> plain value that holds it.
+    """
+
+    fused: UnitGraph
+    graph: UnitGraph
+    layouts: dict[str, Layout]
+    slices: dict[str, Slice] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
+    reads: dict[tuple[str, str], str] = field(default_factory=dict)
+    ports: dict[str, str] = field(default_factory=dict)
+
+    def source(self, unit: str, value: str) -> str:
+        """The value that `unit` reads where its ONNX node says `value`."""
+        return self.reads.get((unit, value), value)
+
+    def root(self, value: str) -> tuple[str, int]:
+        """The value whose allocation holds `value`, and the byte offset in it."""
+        offset = 0
+        while (part := self.slices.get(value)) is not None:
+            value, offset = part.whole, offset + part.offset
+        return value, offset
+
+
+def assign(graph: UnitGraph, block: int) -> Assignment:
+    """Layouts for all activations of `graph`; `block` is the target's channel block."""
+    converted, blocked, reads, ports = _convert(graph)
+    pieces = place_concats(converted, blocked, reads, block)
+    layouts = _layouts(converted, blocked, pieces, block)
+    slices = pieces.resolve(layouts)
+    free = {u.name for u in converted if u.kind == "concat" and u.name in pieces.placed and not pieces.copied(u)}
+    for unit in converted:
+        if unit.kind == "view" or (unit.kind == "repack" and _same_bytes(unit, layouts, slices)):
+            slices[unit.outputs[0]] = Slice(unit.inputs[0], 0)
+            free.add(unit.name)
+    return Assignment(graph, converted, layouts, slices, frozenset(free), reads, ports)
+
+
+def _convert(
+    graph: UnitGraph,
+) -> tuple[UnitGraph, set[str], dict[tuple[str, str], str], dict[str, str]]:
+    """Inserts repack units; returns the new graph, the blocked values, the renamed reads and the output ports."""
+    units: dict[str, Unit] = {}
+    types = dict(graph.types)
+    blocked: set[str] = set()
+    renamed: dict[tuple[str, bool], str] = {}
+    reads: dict[tuple[str, str], str] = {}
+
+    def as_form(value: str, want_blocked: bool) -> str:
+        if (value in blocked) == want_blocked:
+            return value
+        if (value, want_blocked) not in renamed:
+            if want_blocked and len(types[value].shape) != 4:
+                raise InternalError("layout-rank", "only a 4-D value can be blocked", node=value)
+            name = f"{value}:{'blocked' if want_blocked else 'plain'}"
+            renamed[value, want_blocked] = name
+            types[name] = types[value]
+            units[f"repack:{name}"] = Unit(f"repack:{name}", "repack", (), (value,), (name,))
+            if want_blocked:
+                blocked.add(name)
+        return renamed[value, want_blocked]
+
+    for unit in graph:
+        is_blocked = unit.kind in _BLOCKED or (
+            unit.kind in _FLEXIBLE
+            and any(v in blocked for v in unit.inputs)
+            and _can_block(unit, graph, types)
+        )
+        inputs = tuple(as_form(v, is_blocked) for v in unit.inputs)
+        reads.update({(unit.name, old): new for old, new in zip(unit.inputs, inputs, strict=True) if old != new})
+        units[unit.name] = replace(unit, inputs=inputs)
+        if is_blocked:
+            blocked.update(unit.outputs)
+    ports = {v: as_form(v, False) for v in graph.outputs}
+    return UnitGraph(graph.model, units, types), blocked, reads, ports
+
+
+def _can_block(unit: Unit, graph: UnitGraph, types: Mapping[str, TensorType]) -> bool:
+    """Whether a flexible unit can work on blocked tensors: 4-D float32, operands that broadcast over pixels only."""
+    out = types[unit.outputs[0]]
+    if len(out.shape) != 4 or out.dtype != "float32":
+        return False
+    if unit.kind == "concat":
+        axis = unit.anchor.attributes.get_int("axis", 0)
+        return axis in (1, -3) and not any(graph.is_constant(v.name or "") for v in unit.anchor.inputs if v)
+    if types[unit.inputs[0]].shape != out.shape:
+        return False
+    for value in unit.operands:
+        if graph.is_constant(value):
+            continue
+        shape = types[value].shape
+        if len(shape) != 4 or shape[1] not in (1, out.shape[1]):
+            return False
+    return True
+
+
+def _layouts(graph: UnitGraph, blocked: set[str], pieces: Pieces, block: int) -> dict[str, Layout]:
+    halos: dict[str, Halo] = {}
+    for unit in graph:
+        if unit.kind == "conv":
+            data = unit.inputs[0]
+            image, output = graph.types[data].shape[2:], graph.types[unit.outputs[0]].shape[2:]
+            weight = graph.model.graph.initializers[_name(unit, 1)].shape
+            if weight is None:
+                raise InternalError("weight-shape", "a convolution weight has no shape", node=unit.name)
+            kernel = int(weight[2]), int(weight[3])
+            geometry = window(unit.anchor, kernel, (image[0], image[1]), (output[0], output[1]))
+            reach = geometry.reach((image[0], image[1]), (output[0], output[1]))
+            halos[data] = halos.get(data, Halo()).union(reach)
+    layouts: dict[str, Layout] = {}
+    for value, kind in graph.types.items():
+        if value in blocked:
+            n, c, h, w = kind.shape
+            size = c if _narrow_input(graph, value, c, block) else block
+            layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()))
+        elif not graph.is_constant(value):
+            layouts[value] = Plain(kind.shape, kind.dtype)
+    return pieces.share_halo(layouts)
+
+
+def _narrow_input(graph: UnitGraph, value: str, channels: int, block: int) -> bool:
+    """An image with a few channels that only dense convolutions read keeps them unpadded (block = channels)."""
+    maker = graph.producer.get(value)
+    if channels >= block or maker is None or graph.units[maker].kind != "repack":
+        return False
+    for name in graph.consumers.get(value, []):
+        unit = graph.units[name]
+        if unit.kind != "conv" or unit.inputs != (value,) or unit.anchor.attributes.get_int("group", 1) != 1:
+            return False
+    return True
+
+
+def _same_bytes(unit: Unit, layouts: Mapping[str, Layout], slices: Mapping[str, Slice]) -> bool:
+    """A repack between Plain and Blocked of single pixels is the identity when no lane is spare."""
+    if unit.outputs[0] in slices:
+        return False
+    pair = (layouts[unit.inputs[0]], layouts[unit.outputs[0]])
+    for form in pair:
+        if isinstance(form, Blocked) and (form.h * form.w != 1 or form.halo or (form.n > 1 and form.c % form.block)):
+            return False
+    return pair[1].size_bytes <= pair[0].size_bytes
+
+
+def _name(unit: Unit, index: int) -> str:
+    value = unit.anchor.inputs[index]
+    if value is None or value.name is None:
+        raise InternalError("missing-input", f"input {index} is missing", node=unit.name)
+    return value.name

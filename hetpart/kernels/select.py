@@ -1,0 +1,366 @@
+"""Which kernels a unit becomes: Unit + layouts -> kernel calls, as data.
+
+Here ONNX attributes end; a `KernelCall` names a spec, the values or constants it reads and the values it writes.
+Importing this file does not import tvm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from hetpart.errors import InternalError
+from hetpart.graph.assign import Assignment
+from hetpart.graph.extract import unit_model
+from hetpart.graph.halo import window
+from hetpart.graph.layout import Blocked, Layout, Plain, pack
+from hetpart.graph.units import Unit
+from hetpart.kernels.coordinates import resize_lines
+from hetpart.kernels.spec import (
+    ConcatSpec,
+    ConvSpec,
+    ConvTransposeSpec,
+    DenseSpec,
+    EltwiseSpec,
+    GlobalPoolSpec,
+    InstanceNormSpec,
+    LayerNormSpec,
+    MatmulSpec,
+    OnnxSpec,
+    PadSpec,
+    PoolSpec,
+    RepackSpec,
+    ResizeSpec,
+    SoftmaxSpec,
+    Spec,
+    TransposeSpec,
+)
+
+Source = str | np.ndarray
+"""An activation value, or a constant in its physical form."""
+
+
+@dataclass(frozen=True, eq=False)
+class KernelCall:
+    """One kernel applied to named values.
+
+    Attributes:
+        spec: what is computed.
+        sources: what it reads, in the order ``spec.inputs`` then ``spec.operands``.
+        outputs: the values it writes.
+        constants: ONNX constants by role (``w``, ``b``, ``scale``), for the generator's `pack`.
+    """
+
+    spec: Spec
+    sources: tuple[Source, ...]
+    outputs: tuple[str, ...]
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def select(unit: Unit, assignment: Assignment) -> tuple[KernelCall, ...]:
+    """The kernel calls of `unit`, in order; none if it moves no data."""
+    if unit.name in assignment.free:
+        return ()
+    return _SELECTORS[unit.kind](_Context(unit, assignment))
+
+
+@dataclass(frozen=True)
+class _Context:
+    """A unit with what its selector asks about it."""
+
+    unit: Unit
+    assignment: Assignment
+
+    @property
+    def node(self) -> ir.Node:
+        return self.unit.anchor
+
+    @property
+    def output(self) -> str:
+        return self.unit.outputs[0]
+
+    @property
+    def out(self) -> Layout:
+        return self.layout(self.output)
+
+    def layout(self, value: str) -> Layout:
+        return self.assignment.layouts[value]
+
+    def blocked(self, value: str) -> Blocked:
+        form = self.layout(value)
+        if not isinstance(form, Blocked):
+            raise InternalError("layout-form", "a blocked value is expected", node=value)
+        return form
+
+    def plain(self, value: str) -> Plain:
+        form = self.layout(value)
+        if not isinstance(form, Plain):
+            raise InternalError("layout-form", "a plain value is expected", node=value)
+        return form
+
+    def name(self, index: int) -> str | None:
+        """The ONNX name of the anchor's input, None if it is left out."""
+        inputs = self.node.inputs
+        value = inputs[index] if index < len(inputs) else None
+        return value.name if value is not None else None
+
+    def source(self, index: int) -> str:
+        name = self.name(index)
+        if name is None:
+            raise InternalError("missing-input", f"input {index} is missing", node=self.unit.name)
+        return self.assignment.source(self.unit.name, name)
+
+    def constant(self, index: int) -> np.ndarray | None:
+        name = self.name(index)
+        return None if name is None else self.assignment.graph.constant(name)
+
+    def constants(self, **roles: int) -> dict[str, np.ndarray]:
+        """The present constants by role, from input indices."""
+        found = {role: self.constant(index) for role, index in roles.items()}
+        return {role: data for role, data in found.items() if data is not None}
+
+    def operands(self) -> tuple[tuple[Layout, ...], tuple[Source, ...]]:
+        """Layouts and sources of the epilogue's operands."""
+        layouts: list[Layout] = []
+        sources: list[Source] = []
+        for value in self.unit.operands:
+            if self.assignment.graph.is_constant(value):
+                form, data = self._constant_operand(self.assignment.graph.constant(value))
+                layouts.append(form)
+                sources.append(data)
+            else:
+                value = self.assignment.source(self.unit.name, value)
+                layouts.append(self.layout(value))
+                sources.append(value)
+        return tuple(layouts), tuple(sources)
+
+    def _constant_operand(self, data: np.ndarray) -> tuple[Layout, np.ndarray]:
+        if isinstance(self.out, Plain):
+            form: Layout = Plain(tuple(data.shape), str(data.dtype))
+            return form, pack(data, form)
+        data = data.reshape((1,) * (4 - data.ndim) + data.shape)
+        n, _, h, w = data.shape
+        data = np.broadcast_to(data, (n, self.out.c, h, w))
+        form = Blocked(n, self.out.c, h, w, self.out.block)
+        return form, pack(data, form)
+
+
+def _conv(at: _Context) -> tuple[KernelCall, ...]:
+    x, out = at.blocked(at.source(0)), at.blocked(at.output)
+    constants = at.constants(w=1, b=2)
+    kernel = _pair(constants["w"].shape[2:])
+    geometry = window(at.node, kernel, (x.h, x.w), (out.h, out.w))
+    layouts, sources = at.operands()
+    spec = ConvSpec(
+        x, out, kernel, geometry.strides, geometry.dilations, geometry.pads,
+        at.node.attributes.get_int("group", 1), "b" in constants, at.unit.steps, _all_blocked(layouts),
+    )  # fmt: skip
+    return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
+
+
+def _conv_transpose(at: _Context) -> tuple[KernelCall, ...]:
+    x, out = at.blocked(at.source(0)), at.blocked(at.output)
+    constants = at.constants(w=1, b=2)
+    attributes = at.node.attributes
+    kernel = _pair(constants["w"].shape[2:])
+    strides = _pair(attributes.get_ints("strides", (1, 1)))
+    dilations = _pair(attributes.get_ints("dilations", (1, 1)))
+    extra = attributes.get_ints("output_padding", (0, 0))
+    mode = attributes.get_string("auto_pad", "NOTSET")
+    pads = [int(p) for p in attributes.get_ints("pads", (0, 0, 0, 0))]
+    if attributes.get_ints("output_shape", None) or mode in ("SAME_UPPER", "SAME_LOWER"):
+        for i, (size, wanted) in enumerate(((x.h, out.h), (x.w, out.w))):
+            total = max(0, strides[i] * (size - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1 - wanted)
+            small = total // 2
+            pads[i], pads[i + 2] = (total - small, small) if mode == "SAME_LOWER" else (small, total - small)
+    layouts, sources = at.operands()
+    spec = ConvTransposeSpec(
+        x, out, kernel, strides, dilations, (pads[0], pads[1], pads[2], pads[3]),
+        attributes.get_int("group", 1), "b" in constants, at.unit.steps, _all_blocked(layouts),
+    )  # fmt: skip
+    return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
+
+
+def _dense(at: _Context) -> tuple[KernelCall, ...]:
+    x, out = at.plain(at.source(0)), at.plain(at.output)
+    constants = at.constants(w=1, b=2)
+    k, n = constants["w"].shape
+    if "b" in constants:
+        constants["b"] = np.broadcast_to(constants["b"].reshape(-1), (n,))
+    layouts, sources = at.operands()
+    m = math.prod(x.shape) // k
+    spec = DenseSpec(x, out, m, k, n, "b" in constants, at.unit.steps, _all_plain(layouts))
+    return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
+
+
+def _matmul(at: _Context) -> tuple[KernelCall, ...]:
+    layouts, sources = at.operands()
+    spec = MatmulSpec(
+        at.plain(at.source(0)), at.plain(at.source(1)), at.plain(at.output), at.unit.steps, _all_plain(layouts)
+    )
+    return (KernelCall(spec, (at.source(0), at.source(1), *sources), (at.output,)),)
+
+
+def _pool(at: _Context) -> tuple[KernelCall, ...]:
+    x, out = at.blocked(at.source(0)), at.blocked(at.output)
+    kernel = _pair(at.node.attributes.get_ints("kernel_shape", ()))
+    geometry = window(at.node, kernel, (x.h, x.w), (out.h, out.w))
+    mode = {"MaxPool": "max", "AveragePool": "average"}[at.node.op_type]
+    include_pad = bool(at.node.attributes.get_int("count_include_pad", 0))
+    spec = PoolSpec(x, out, mode, kernel, geometry.strides, geometry.dilations, geometry.pads, include_pad)
+    return (KernelCall(spec, (at.source(0),), (at.output,)),)
+
+
+def _global_pool(at: _Context) -> tuple[KernelCall, ...]:
+    mode = {"GlobalAveragePool": "average", "GlobalMaxPool": "max"}[at.node.op_type]
+    spec = GlobalPoolSpec(at.blocked(at.source(0)), at.blocked(at.output), mode)
+    return (KernelCall(spec, (at.source(0),), (at.output,)),)
+
+
+def _softmax(at: _Context) -> tuple[KernelCall, ...]:
+    x, out = at.plain(at.source(0)), at.plain(at.output)
+    axis = at.node.attributes.get_int("axis", -1) % len(x.shape)
+    spec = SoftmaxSpec(
+        x, out, math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]),
+        at.node.op_type == "LogSoftmax",
+    )  # fmt: skip
+    return (KernelCall(spec, (at.source(0),), (at.output,)),)
+
+
+def _layer_norm(at: _Context) -> tuple[KernelCall, ...]:
+    x, out = at.plain(at.source(0)), at.plain(at.output)
+    axis = at.node.attributes.get_int("axis", -1) % len(x.shape)
+    length = math.prod(x.shape[axis:])
+    constants = {
+        role: np.broadcast_to(data, x.shape[axis:]).reshape(length)
+        for role, data in at.constants(scale=1, b=2).items()
+    }
+    spec = LayerNormSpec(
+        x, out, math.prod(x.shape[:axis]), length, at.node.attributes.get_float("epsilon", 1e-5),
+        "b" in constants, at.node.op_type == "RMSNormalization",
+    )  # fmt: skip
+    return (KernelCall(spec, (at.source(0),), (at.output,), constants),)
+
+
+def _instance_norm(at: _Context) -> tuple[KernelCall, ...]:
+    layouts, sources = at.operands()
+    epsilon = at.node.attributes.get_float("epsilon", 1e-5)
+    x, out = at.blocked(at.source(0)), at.blocked(at.output)
+    spec = InstanceNormSpec(x, out, epsilon, at.unit.steps, _all_blocked(layouts))
+    return (KernelCall(spec, (at.source(0), *sources), (at.output,), at.constants(scale=1, b=2)),)
+
+
+def _eltwise(at: _Context) -> tuple[KernelCall, ...]:
+    layouts, sources = at.operands()
+    start = at.unit.inputs[0]
+    spec = EltwiseSpec(at.layout(start), at.out, at.unit.steps, layouts)
+    return (KernelCall(spec, (start, *sources), (at.output,)),)
+
+
+def _concat(at: _Context) -> tuple[KernelCall, ...]:
+    names = [at.source(i) for i in range(len(at.node.inputs))]
+    out = at.out
+    if isinstance(out, Plain):
+        sources: list[Source] = []
+        forms = []
+        for name in names:
+            if at.assignment.graph.is_constant(name):
+                data = at.assignment.graph.constant(name)
+                forms.append(Plain(tuple(data.shape), str(data.dtype)))
+                sources.append(pack(data, forms[-1]))
+            else:
+                forms.append(at.plain(name))
+                sources.append(name)
+        axis = at.node.attributes.get_int("axis", 0) % len(out.shape)
+        return (KernelCall(ConcatSpec(tuple(forms), out, axis), tuple(sources), (at.output,)),)
+    calls = []
+    channel = 0
+    for name in names:
+        form = at.blocked(name)
+        slot = at.assignment.slices.get(name)
+        if slot is None or at.assignment.root(name)[0] != at.assignment.root(at.output)[0]:
+            calls.append(KernelCall(RepackSpec(form, out, channel), (name,), (at.output,)))
+        channel += form.c
+    return tuple(calls)
+
+
+def _repack(at: _Context) -> tuple[KernelCall, ...]:
+    source = at.unit.inputs[0]
+    return (KernelCall(RepackSpec(at.layout(source), at.out), (source,), (at.output,)),)
+
+
+def _transpose(at: _Context) -> tuple[KernelCall, ...]:
+    x = at.plain(at.source(0))
+    perm = tuple(int(p) for p in at.node.attributes.get_ints("perm", tuple(reversed(range(len(x.shape))))))
+    return (KernelCall(TransposeSpec(x, at.plain(at.output), perm), (at.source(0),), (at.output,)),)
+
+
+def _resize(at: _Context) -> tuple[KernelCall, ...]:
+    x, out = at.blocked(at.source(0)), at.blocked(at.output)
+    scales = at.constant(2)
+    if scales is None or scales.size == 0:
+        factors = [out.h / x.h, out.w / x.w]
+    else:
+        factors = [float(f) for f in scales[-2:]]
+    spec = ResizeSpec(
+        x, out, at.node.attributes.get_string("mode", "nearest") or "nearest",
+        resize_lines(at.node, x.h, out.h, factors[0]), resize_lines(at.node, x.w, out.w, factors[1]),
+    )  # fmt: skip
+    return (KernelCall(spec, (at.source(0),), (at.output,)),)
+
+
+def _pad(at: _Context) -> tuple[KernelCall, ...]:
+    amounts = at.constant(1)
+    if amounts is None:
+        raise InternalError("pad-amounts", "Pad without constant pads", node=at.unit.name)
+    top, left, bottom, right = (int(amounts[i]) for i in (2, 3, 6, 7))
+    value = at.constant(2)
+    mode = at.node.attributes.get_string("mode", "constant") or "constant"
+    fill = float(value.reshape(-1)[0]) if value is not None and value.size else 0.0
+    spec = PadSpec(at.blocked(at.source(0)), at.blocked(at.output), mode, (top, left, bottom, right), fill)
+    return (KernelCall(spec, (at.source(0),), (at.output,)),)
+
+
+def _other(at: _Context) -> tuple[KernelCall, ...]:
+    fused = at.assignment.fused
+    model = unit_model(fused, fused.units[at.unit.name]).SerializeToString(deterministic=True)
+    xs = tuple(at.plain(v) for v in at.unit.inputs)
+    spec = OnnxSpec(model, xs, tuple(at.plain(v) for v in at.unit.outputs))
+    return (KernelCall(spec, at.unit.inputs, at.unit.outputs),)
+
+
+_SELECTORS: dict[str, Callable[[_Context], tuple[KernelCall, ...]]] = {
+    "concat": _concat,
+    "conv": _conv,
+    "conv_transpose": _conv_transpose,
+    "dense": _dense,
+    "eltwise": _eltwise,
+    "global_pool": _global_pool,
+    "instance_norm": _instance_norm,
+    "layer_norm": _layer_norm,
+    "matmul": _matmul,
+    "other": _other,
+    "pad": _pad,
+    "pool": _pool,
+    "repack": _repack,
+    "resize": _resize,
+    "softmax": _softmax,
+    "transpose": _transpose,
+}
+
+
+def _pair(values: object) -> tuple[int, int]:
+    first, second = values  # type: ignore[misc]  # shapes and attributes are sequences of two ints here
+    return int(first), int(second)
+
+
+def _all_blocked(layouts: tuple[Layout, ...]) -> tuple[Blocked, ...]:
+    return tuple(form for form in layouts if isinstance(form, Blocked))
+
+
+def _all_plain(layouts: tuple[Layout, ...]) -> tuple[Plain, ...]:
+    return tuple(form for form in layouts if isinstance(form, Plain))
