@@ -23,6 +23,8 @@ class Buffer:
         size: bytes.
         dtype: numpy name.
         shape: physical shape (see hetpart.graph.layout).
+        root: name of the value whose bytes this one shares (a view, or a slice of a concatenation); empty if it has
+            its own. Buffers with one root may overlap at any time, others only while one of them is dead.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Buffer:
     size: int
     dtype: str
     shape: tuple[int, ...]
+    root: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Step:
         waits: at most one per other processor.
         transfers: what must cross over after the waits and before the kernel.
         predicted_us: the cost model's figure.
+        writes: positions in `args` that the kernel writes; it reads all others.
     """
 
     unit: str
@@ -75,6 +79,7 @@ class Step:
     waits: tuple[Wait, ...] = ()
     transfers: tuple[Transfer, ...] = ()
     predicted_us: int = 0
+    writes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
