@@ -1,0 +1,127 @@
+"""From the tables of a target file to a `Target`: what is required, what is allowed, and what must agree."""
+
+from __future__ import annotations
+
+from hetpart.targets.machine import Machine
+from hetpart.targets.schema import (
+    COMPUTE_CLASSES,
+    MEMORY_CLASSES,
+    PROCESSOR_KINDS,
+    Cluster,
+    CostTable,
+    CpuCodegen,
+    HexagonCodegen,
+    Link,
+    OpenclCodegen,
+    Processor,
+    Target,
+)
+from hetpart.targets.table import Table
+
+
+def read_target(root: Table, name: str, machine: Machine) -> Target:
+    """The target in table `root`; the word ``native`` stands for what `machine` has.
+
+    Raises:
+        HetpartError: ``bad-target``, naming the key and what is expected there.
+    """
+    block = root.integer("block", native=machine.lanes)
+    tables = root.table("processors")
+    processors = tuple(_processor(tables.table(key), key, block, machine) for key in tables)
+    if [p.kind == "cpu" for p in processors] != [True] + [False] * (len(processors) - 1):
+        raise root.error("processors", "tables of which the first, and only the first, has kind cpu")
+    links = _links(root, [p.name for p in processors])
+    costed = [p.name for p in processors if p.cost is not None]
+    stated = {(link.source, link.target) for link in links}
+    for source in costed:
+        for target in costed:
+            if source != target and (source, target) not in stated:
+                raise root.error("links", f"complete: one from {source} to {target} is needed")
+    result = Target(
+        name=name,
+        title=root.text("title"),
+        block=block,
+        unified_memory=root.flag("unified_memory"),
+        processors=processors,
+        links=links,
+    )
+    root.close()
+    return result
+
+
+def _processor(table: Table, name: str, block: int, machine: Machine) -> Processor:
+    kind = table.choice("kind", PROCESSOR_KINDS)
+    processor = Processor(
+        name=name,
+        kind=kind,
+        title=table.text("title"),
+        codegen=_codegen(table.table("codegen"), kind, block, machine),
+        clusters=tuple(_cluster(cluster) for cluster in table.tables("clusters")),
+        threads=table.integer("threads") if "threads" in table else 1,
+        core=table.integer("core", minimum=0) if "core" in table else None,
+        facts=table.facts("facts"),
+        cost=_cost(table.table("cost"), block) if "cost" in table else None,
+    )
+    table.close()
+    return processor
+
+
+def _codegen(table: Table, kind: str, block: int, machine: Machine) -> CpuCodegen | OpenclCodegen | HexagonCodegen:
+    codegen: CpuCodegen | OpenclCodegen | HexagonCodegen
+    if kind == "cpu":
+        codegen = CpuCodegen(
+            triples=table.texts("triples"),
+            mcpu=table.text("mcpu"),
+            mattr=table.texts("mattr"),
+            lanes=table.integer("lanes", native=machine.lanes),
+            registers=table.integer("registers", native=machine.registers),
+        )
+        if not codegen.triples:
+            raise table.error("triples", "at least one LLVM triple, or native")
+        if codegen.lanes != block:
+            raise table.error("lanes", f"equal to the target's block ({block})")
+    elif kind == "opencl":
+        codegen = OpenclCodegen(
+            tile_items=table.flag("tile_items"),
+            registers=table.integer("registers", native=machine.registers),
+            work_group=table.triple("work_group"),
+            max_buffer_bytes=table.integer("max_buffer_bytes"),
+        )
+    else:
+        codegen = HexagonCodegen(table.text("mcpu"))
+    table.close()
+    return codegen
+
+
+def _cluster(table: Table) -> Cluster:
+    cluster = Cluster(table.text("name"), table.integer("cores"), table.integer("clock_mhz"))
+    table.close()
+    return cluster
+
+
+def _cost(table: Table, block: int) -> CostTable:
+    if "peak_gflops_per_lane" in table:
+        peak_gflops = table.number("peak_gflops_per_lane") * block
+    else:
+        peak_gflops = table.number("peak_gflops")
+    shares = table.table("efficiency")
+    cost = CostTable(
+        peak_gflops=peak_gflops,
+        bandwidth_gb_per_s=table.number("bandwidth_gb_per_s"),
+        launch_us=table.number("launch_us", zero=True),
+        efficiency={key: shares.number(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)},
+    )
+    shares.close()
+    table.close()
+    return cost
+
+
+def _links(root: Table, names: list[str]) -> tuple[Link, ...]:
+    links: list[Link] = []
+    for table in root.tables("links"):
+        source, target = table.choice("source", names), table.choice("target", names)
+        if source == target or any((link.source, link.target) == (source, target) for link in links):
+            raise table.error("target", "another processor than the source, each pair stated once")
+        links.append(Link(source, target, table.number("fixed_us", zero=True), table.number("gb_per_s")))
+        table.close()
+    return tuple(links)

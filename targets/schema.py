@@ -1,0 +1,171 @@
+"""What hetpart knows of a phone: the data types of a target.
+
+A target is data only. Sources of the figures stand as comments in the files; the meaning and unit of every field
+stands here. Numbers of a `CostTable` are estimates unless a profile replaces them (see hetpart.cost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hetpart.errors import HetpartError
+
+PROCESSOR_KINDS = ("cpu", "opencl", "hexagon")
+
+COMPUTE_CLASSES = ("conv", "conv1x1", "conv_grouped", "conv_transpose", "depthwise", "dense", "matmul", "generic")
+"""Kernel classes whose efficiency is a share of peak arithmetic; ``generic`` is TVM's untuned code."""
+
+MEMORY_CLASSES = ("memory", "norm", "generic_memory")
+"""Kernel classes without multiply-adds, whose efficiency is a share of bandwidth.
+
+``memory`` copies or computes elementwise, ``norm`` is softmax and normalisation, ``generic_memory`` TVM's untuned code.
+"""
+
+
+@dataclass(frozen=True)
+class CpuCodegen:
+    """How code for a CPU is made.
+
+    Attributes:
+        triples: LLVM target triples to build for; ``("native",)`` is the machine that hetpart runs on.
+        mcpu: LLVM processor name, ``native`` likewise.
+        mattr: extra LLVM attributes.
+        lanes: float32 lanes of a vector register; equals the target's channel block.
+        registers: architectural vector registers.
+    """
+
+    triples: tuple[str, ...]
+    mcpu: str
+    mattr: tuple[str, ...]
+    lanes: int
+    registers: int
+
+    @property
+    def native(self) -> bool:
+        return self.triples == ("native",)
+
+
+@dataclass(frozen=True)
+class OpenclCodegen:
+    """How OpenCL kernels are shaped (the first three: see `hetpart.kernels.kernel.Device`).
+
+    Attributes:
+        tile_items: one work-item computes a whole register tile (CPU-like devices), else items are small and many.
+        registers: vector registers, of one channel block each, that one work-item may keep live.
+        work_group: preferred local size (x, y, z).
+        max_buffer_bytes: no single buffer may be larger (CL_DEVICE_MAX_MEM_ALLOC_SIZE).
+    """
+
+    tile_items: bool
+    registers: int
+    work_group: tuple[int, int, int]
+    max_buffer_bytes: int
+
+
+@dataclass(frozen=True)
+class HexagonCodegen:
+    """How code for a Hexagon DSP would be made: its LLVM processor name."""
+
+    mcpu: str
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Equal cores of a processor."""
+
+    name: str
+    cores: int
+    clock_mhz: int
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """The roofline of a processor.
+
+    Attributes:
+        peak_gflops: arithmetic roof in GFLOP/s (a multiply-add is two), for the threads that a kernel uses.
+        bandwidth_gb_per_s: memory roof, 1e9 bytes per second.
+        launch_us: fixed cost of one kernel call.
+        efficiency: per kernel class, the share of its roof that kernels reach. It is an effective share: an
+            algorithm that saves multiplications (Winograd) may exceed 1.
+    """
+
+    peak_gflops: float
+    bandwidth_gb_per_s: float
+    launch_us: float
+    efficiency: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor of the target.
+
+    Attributes:
+        name: ``cpu``, ``gpu``, ``dsp``.
+        kind: one of `PROCESSOR_KINDS`: decides rules, code generator and runtime.
+        title: for people.
+        codegen: options of its code generator.
+        clusters: its cores.
+        threads: cores that one kernel uses.
+        core: core id that the host bench pins it to; None leaves that to the operating system.
+        facts: further facts for ``hetpart targets``, free text.
+        cost: its roofline; None where hetpart emits no code yet.
+    """
+
+    name: str
+    kind: str
+    title: str
+    codegen: CpuCodegen | OpenclCodegen | HexagonCodegen
+    clusters: tuple[Cluster, ...] = ()
+    threads: int = 1
+    core: int | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    cost: CostTable | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """What it costs to make bytes that `source` wrote visible to `target`: ``fixed_us + bytes / gb_per_s``."""
+
+    source: str
+    target: str
+    fixed_us: float
+    gb_per_s: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """A phone or machine.
+
+    Attributes:
+        block: channels of a layout block (float32 lanes of a vector).
+        unified_memory: all processors address the same RAM.
+        processors: the CPU that runs the application first.
+        links: one per ordered pair of processors that exchange data.
+    """
+
+    name: str
+    title: str
+    block: int
+    unified_memory: bool
+    processors: tuple[Processor, ...]
+    links: tuple[Link, ...]
+
+    def processor(self, name: str) -> Processor:
+        for processor in self.processors:
+            if processor.name == name:
+                return processor
+        known = ", ".join(processor.name for processor in self.processors)
+        raise HetpartError("unknown-processor", f"target {self.name} has no processor {name!r}", hint=f"it has {known}")
+
+    def link(self, source: str, target: str) -> Link:
+        for link in self.links:
+            if (link.source, link.target) == (source, target):
+                return link
+        raise HetpartError("no-link", f"target {self.name} states no link from {source} to {target}")
+
+    @property
+    def host(self) -> Processor:
+        """The CPU: model inputs and outputs live there, and it launches the kernels of the others."""
+        return self.processors[0]
