@@ -1,0 +1,150 @@
+"""What all memory-bound CPU kernels share: the signature with its item loop, rows of blocked maps, and vector loops.
+
+The kernels are written with TVM's IRBuilder, the layer under TVMScript, because the number of tensors, their ranks and
+the unrolled parts depend on the spec. A statement is emitted where the Python code stands, inside the enclosing frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx.script.builder import ir as T
+
+from hetpart.errors import InternalError
+from hetpart.graph.layout import Blocked, Layout, Plain
+
+Expr = Any  # tvm PrimExpr or int
+Buffer = Any  # tvm Buffer
+
+
+def range_kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
+    """PrimFunc `symbol` with buffer parameters for `arguments`, then ``lo, hi``; emits ``body(item, *buffers)``."""
+    with IRBuilder() as builder:
+        with T.prim_func(s_tir=True):
+            T.func_name(symbol)
+            T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
+            buffers = [
+                T.arg(f"a{i}", T.buffer(layout.physical_shape, layout.dtype, layout=None))
+                for i, layout in enumerate(arguments)
+            ]
+            lo = T.arg("lo", T.int32())
+            hi = T.arg("hi", T.int32())
+            with T.serial(lo, hi) as item:
+                body(item, *buffers)
+    return builder.get()
+
+
+def registers(shape: Sequence[int], dtype: str = "float32") -> Buffer:
+    """A local array that LLVM promotes to registers: TVM must not turn it into a heap workspace."""
+    return T.alloc_buffer(tuple(shape), dtype, scope="local", layout=None, annotations={"disable_lower_builtin": True})
+
+
+def flat(buffer: Buffer, size: int, dtype: str) -> Buffer:
+    """`buffer` seen as one dimension of `size` elements of `dtype` (same width)."""
+    return T.decl_buffer((size,), dtype, data=buffer.data, layout=None)
+
+
+def decode(item: Expr, extents: Sequence[int]) -> list[Expr]:
+    """Row-major coordinates of `item` in a space of `extents`, each bound to a variable."""
+    coordinates: list[Expr] = []
+    for extent in reversed(extents[1:]):
+        coordinates.append(T.Bind(item % extent) if extent > 1 else 0)
+        item = T.Bind(item // extent) if extent > 1 else item
+    coordinates.append(item if extents[0] > 1 else 0)
+    return coordinates[::-1]
+
+
+def row_extent(out: Blocked) -> int:
+    """Work items of a kernel that makes one image row of one channel block per item."""
+    return out.n * out.blocks * out.h
+
+
+def locate_row(item: Expr, out: Blocked) -> list[Expr]:
+    """``[image, block, y]`` of a row item."""
+    return decode(item, (out.n, out.blocks, out.h))
+
+
+def zero_halo(buffer: Buffer, out: Blocked, image: Expr, block: Expr, y: Expr) -> None:
+    """Zero the halo that row `y` owns: its own margins, and all rows above the first or below the last."""
+    halo = out.halo
+
+    def zero(first_row: Expr, rows: int, first_column: int, columns: int) -> None:
+        if rows and columns:
+            with T.serial(0, rows) as r, T.serial(0, columns) as x, T.vectorized(0, out.block) as v:
+                T.buffer_store(buffer, T.float32(0), [image, block, first_row + r, first_column + x, v])
+
+    zero(halo.top + y, 1, 0, halo.left)
+    zero(halo.top + y, 1, halo.left + out.w, halo.right)
+    if halo.top:
+        with T.If(T.EQ(y, 0)), T.Then():
+            zero(0, halo.top, 0, out.columns)
+    if halo.bottom:
+        with T.If(T.EQ(y, out.h - 1)), T.Then():
+            zero(halo.top + out.h, halo.bottom, 0, out.columns)
+
+
+def blocked_element(
+    buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y: Expr, x: Expr, lane: Expr
+) -> Expr:
+    """Element of `layout` for a position in the output; broadcasts where its n, h, w or c is 1."""
+    block, lane = (0, 0) if layout.c == 1 else (block, lane)
+    return buffer[
+        0 if layout.n == 1 else image,
+        block,
+        layout.halo.top + (0 if layout.h == 1 else y),
+        layout.halo.left + (0 if layout.w == 1 else x),
+        lane,
+    ]
+
+
+def check_blocked_operands(out: Blocked, operands: Sequence[Layout]) -> None:
+    """Raise InternalError unless every operand is Blocked like `out` and broadcasts to it."""
+    for layout in operands:
+        if not isinstance(layout, Blocked) or layout.c not in (1, out.c) or (layout.c > 1 and layout.block != out.block):
+            raise InternalError("kernel-layout", f"{layout} does not broadcast to {out}")
+        if any(have not in (1, want) for have, want in zip(layout.shape, out.shape, strict=True)):
+            raise InternalError("kernel-layout", f"{layout} does not broadcast to {out}")
+
+
+def vector_loop(length: Expr, widths: Sequence[int], body: Callable[[Expr, Expr], None]) -> None:
+    """Emit ``body(i, lane)`` for i in [0, length): as many vectors of each width as fit, widest first.
+
+    `widths` falls and ends in 1; each divides the one before. `lane` is the position within the vector.
+    """
+    done: Expr = 0
+    for width in widths:
+        steps = (length - done) // width
+        if isinstance(steps, int) and steps == 0:
+            continue
+        first = done
+        with T.serial(0, steps) as i:
+            if width == 1:
+                body(first + i, 0)
+            else:
+                with T.vectorized(0, width) as lane:
+                    body(first + i * width + lane, lane)
+        done = length // width * width
+
+
+def fill(buffer: Buffer, width: int, value: float) -> None:
+    """Set all `width` elements of a register array."""
+    with T.vectorized(0, width) as lane:
+        T.buffer_store(buffer, T.float32(value), [lane])
+
+
+def reduce_lanes(buffer: Buffer, width: int, combine: Callable[[Expr, Expr], Expr]) -> Expr:
+    """Combine the first `width` (a power of two) elements of a register array into its element 0, pairwise."""
+    while width > 1:
+        width //= 2
+        with T.vectorized(0, width) as lane:
+            T.buffer_store(buffer, combine(buffer[lane], buffer[width + lane]), [lane])
+    return buffer[0]
+
+
+def plain_float32(*layouts: Layout) -> None:
+    """Raise InternalError unless all of `layouts` are Plain float32."""
+    for layout in layouts:
+        if not isinstance(layout, Plain) or layout.dtype != "float32":
+            raise InternalError("kernel-layout", f"a row-major float32 tensor is needed here, not {layout}")
