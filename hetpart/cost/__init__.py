@@ -1,0 +1,6 @@
+"""What a unit costs on a processor, in microseconds."""
+
+from hetpart.cost.estimate import Cost, estimate, transfer_us
+from hetpart.cost.work import Work, work
+
+__all__ = ["Cost", "Work", "estimate", "transfer_us", "work"]

@@ -1,0 +1,70 @@
+"""From work to microseconds: a roofline per kernel class, and transfers over links."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hetpart.cost.work import work
+from hetpart.errors import InternalError
+from hetpart.graph.layout import Layout
+from hetpart.graph.units import Unit, UnitGraph
+from hetpart.targets.schema import MEMORY_CLASSES, Link, Processor
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predicted time of one unit on one processor.
+
+    Attributes:
+        latency_us: from the start of the launch to the end of the kernel.
+        launch_us: the part of it that launching takes, whatever the size of the work.
+        origin: ``measured`` on the device (a profile) or ``estimated`` from the target's cost table.
+        bound: what dominates.
+        kernel_class: the class whose efficiency was applied (see hetpart.targets.schema).
+    """
+
+    latency_us: float
+    launch_us: float
+    origin: Literal["estimated", "measured"]
+    bound: Literal["compute", "memory", "launch"]
+    kernel_class: str
+
+
+def estimate(unit: Unit, layouts: Mapping[str, Layout], graph: UnitGraph, processor: Processor) -> Cost:
+    """``launch + max(flops / (peak * efficiency), bytes / bandwidth)``; a view costs nothing.
+
+    Args:
+        unit: what to predict; it must be supported there (see hetpart.oracle).
+        layouts: layout of every activation; a value without one counts with its logical size.
+        graph: the graph of the unit.
+        processor: where it would run.
+
+    Raises:
+        InternalError: ``no-cost-table`` if the target states no costs for the processor.
+    """
+    table = processor.cost
+    if table is None:
+        raise InternalError("no-cost-table", f"the target states no costs for {processor.name}", node=unit.name)
+    todo = work(unit, graph, layouts)
+    if todo.kernel_class == "view":
+        return Cost(0.0, 0.0, "estimated", "launch", "view")
+    efficiency = table.efficiency[todo.kernel_class]
+    if todo.kernel_class in MEMORY_CLASSES:
+        compute_us, bandwidth_share = 0.0, efficiency
+    else:
+        flops = 2 * todo.macs / todo.utilisation
+        compute_us = flops / (table.peak_gflops * efficiency * 1e3)
+        bandwidth_share = table.efficiency["generic_memory"] if todo.kernel_class == "generic" else 1.0
+    memory_us = (todo.read_bytes + todo.write_bytes) / (table.bandwidth_gb_per_s * bandwidth_share * 1e3)
+    busy_us = max(compute_us, memory_us)
+    bound: Literal["compute", "memory", "launch"] = "compute" if compute_us >= memory_us else "memory"
+    if table.launch_us > busy_us:
+        bound = "launch"
+    return Cost(table.launch_us + busy_us, table.launch_us, "estimated", bound, todo.kernel_class)
+
+
+def transfer_us(link: Link, size_bytes: int) -> float:
+    """Time until `size_bytes` that one processor wrote are visible to the other."""
+    return link.fixed_us + size_bytes / (link.gb_per_s * 1e3)

@@ -1,0 +1,142 @@
+"""How much a unit computes and moves, counted from shapes alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from hetpart.errors import InternalError
+from hetpart.graph.layout import Blocked, Layout
+from hetpart.graph.units import TensorType, Unit, UnitGraph
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work of one unit.
+
+    Attributes:
+        macs: multiply-adds of its matrix products and convolutions; elementwise arithmetic is not counted.
+        read_bytes: activations, weights and constants read; what a unit passes over twice counts twice.
+        write_bytes: outputs written, halos included.
+        kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES` or `MEMORY_CLASSES`; ``view`` moves nothing.
+        utilisation: share of vector lanes that compute valid channels; below 1 where the last block is partly spare.
+    """
+
+    macs: int
+    read_bytes: int
+    write_bytes: int
+    kernel_class: str
+    utilisation: float = 1.0
+
+
+def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = None) -> Work:
+    """The work of `unit`; a value without a layout counts with its logical size."""
+    layouts = layouts or {}
+    if unit.kind == "view":
+        return Work(0, 0, 0, "view")
+    macs = sum(_MACS[node.op_type](node, graph) for node in unit.nodes if node.op_type in _MACS)
+    written = sum(_value_bytes(value, graph, layouts) for value in unit.outputs)
+    read = sum(_value_bytes(value, graph, layouts) for value in unit.inputs) + _constant_bytes(unit, graph)
+    if unit.nodes and unit.anchor.op_type in _PARTIAL_READERS:
+        read = min(read, written + sum(_indices_bytes(value, graph) for value in unit.anchor.inputs[1:]))
+    return Work(
+        macs=macs,
+        read_bytes=read * _PASSES.get(unit.kind, 1),
+        write_bytes=written,
+        kernel_class=_kernel_class(unit, macs, graph),
+        utilisation=_utilisation(unit, layouts) if macs else 1.0,
+    )
+
+
+_PASSES = {"softmax": 2, "layer_norm": 2, "instance_norm": 2}
+"""Kinds that read their input more than once: statistics first, then values."""
+
+_PARTIAL_READERS = frozenset({"Gather", "GatherElements", "GatherND", "Slice", "Split"})
+"""Operators that read as much of their data as they write, not all of it."""
+
+_CLASS_OF_KIND = {
+    "conv_transpose": "conv_transpose",
+    "dense": "dense",
+    "matmul": "matmul",
+    "softmax": "norm",
+    "layer_norm": "norm",
+    "instance_norm": "norm",
+}
+
+
+def _kernel_class(unit: Unit, macs: int, graph: UnitGraph) -> str:
+    if unit.kind == "other":
+        return "generic" if macs else "generic_memory"
+    if unit.kind != "conv":
+        return _CLASS_OF_KIND.get(unit.kind, "memory")
+    data, weight = (_type(value, graph).shape for value in unit.anchor.inputs[:2])
+    group = unit.anchor.attributes.get_int("group", 1)
+    if group > 1:
+        return "depthwise" if group == data[1] == weight[0] else "conv_grouped"
+    return "conv1x1" if math.prod(weight[2:]) == 1 else "conv"
+
+
+def _utilisation(unit: Unit, layouts: Mapping[str, Layout]) -> float:
+    layout = layouts.get(unit.outputs[0])
+    return layout.c / (layout.blocks * layout.block) if isinstance(layout, Blocked) else 1.0
+
+
+def _conv_macs(node: ir.Node, graph: UnitGraph) -> int:
+    """Every output element sums over one filter: weight (c_out, c_in / group, k...)."""
+    return math.prod(_type(node.outputs[0], graph).shape) * math.prod(_type(node.inputs[1], graph).shape[1:])
+
+
+def _conv_transpose_macs(node: ir.Node, graph: UnitGraph) -> int:
+    """Every input element is scattered by one filter: weight (c_in, c_out / group, k...)."""
+    return math.prod(_type(node.inputs[0], graph).shape) * math.prod(_type(node.inputs[1], graph).shape[1:])
+
+
+def _gemm_macs(node: ir.Node, graph: UnitGraph) -> int:
+    left = _type(node.inputs[0], graph).shape
+    depth = left[0] if node.attributes.get_int("transA", 0) else left[1]
+    return math.prod(_type(node.outputs[0], graph).shape) * depth
+
+
+def _matmul_macs(node: ir.Node, graph: UnitGraph) -> int:
+    return math.prod(_type(node.outputs[0], graph).shape) * _type(node.inputs[0], graph).shape[-1]
+
+
+_MACS: dict[str, Callable[[ir.Node, UnitGraph], int]] = {
+    "Conv": _conv_macs,
+    "ConvTranspose": _conv_transpose_macs,
+    "Gemm": _gemm_macs,
+    "MatMul": _matmul_macs,
+}
+
+
+def _type(value: ir.Value | None, graph: UnitGraph) -> TensorType:
+    """Static type of an activation or an initialiser."""
+    if value is None or value.name is None:
+        raise InternalError("missing-input", "an operator lacks an input that its work depends on")
+    if value.name in graph.types:
+        return graph.types[value.name]
+    if value.shape is None or value.dtype is None or not value.shape.is_static():
+        raise InternalError("untyped-value", "a value has no static type", node=value.name)
+    return TensorType(tuple(int(n) for n in value.shape.numpy()), str(value.dtype.numpy()))
+
+
+def _logical_bytes(kind: TensorType) -> int:
+    return math.prod(kind.shape) * np.dtype(kind.dtype).itemsize
+
+
+def _value_bytes(name: str, graph: UnitGraph, layouts: Mapping[str, Layout]) -> int:
+    return layouts[name].size_bytes if name in layouts else _logical_bytes(graph.types[name])
+
+
+def _constant_bytes(unit: Unit, graph: UnitGraph) -> int:
+    names = {v.name for node in unit.nodes for v in node.inputs if v is not None and v.name is not None}
+    constants = graph.model.graph.initializers
+    return sum(_logical_bytes(_type(constants[name], graph)) for name in sorted(names) if name in constants)
+
+
+def _indices_bytes(value: ir.Value | None, graph: UnitGraph) -> int:
+    return 0 if value is None or not value.name else _logical_bytes(_type(value, graph))
