@@ -37,6 +37,7 @@ class Assignment:
         free: units that move no data: views, concats whose inputs are all in place, repacks that change no byte.
         reads: (unit, value as its ONNX nodes name it) -> value it really reads, where the two differ.
         ports: graph output -> plain value that holds it.
+        copies: blocked concat unit -> the inputs that it must copy, the others being in place.
     """
 
     fused: UnitGraph
@@ -46,6 +47,7 @@ class Assignment:
     free: frozenset[str] = frozenset()
     reads: dict[tuple[str, str], str] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def source(self, unit: str, value: str) -> str:
         """The value that `unit` reads where its ONNX node says `value`."""
@@ -57,6 +59,26 @@ class Assignment:
         while (part := self.slices.get(value)) is not None:
             value, offset = part.whole, offset + part.offset
         return value, offset
+
+    def kernel_reads(self, unit: Unit) -> tuple[str, ...]:
+        """The values whose bytes the unit's kernels read."""
+        return () if unit.name in self.free else self.copies.get(unit.name, unit.inputs)
+
+    def written_parts(self, value: str) -> tuple[tuple[str | None, str], ...]:
+        """Who wrote the bytes of `value`: (unit, value it wrote) pairs, the unit None for a model input.
+
+        Looks through units that move no data, and through the slices of a concat.
+        """
+        maker = self.graph.producer.get(value)
+        if maker is None:
+            return ((None, value),)
+        unit = self.graph.units[maker]
+        inherited: tuple[str, ...] = unit.inputs if maker in self.free else ()
+        own: tuple[tuple[str | None, str], ...] = () if maker in self.free else ((maker, value),)
+        if maker in self.copies and maker not in self.free:
+            inherited = tuple(v for v in unit.inputs if v not in self.copies[maker])
+        parts = (part for v in inherited for part in self.written_parts(v))
+        return tuple(dict.fromkeys((*own, *parts)))
 
 
 def assign(graph: UnitGraph, block: int) -> Assignment:
@@ -70,7 +92,7 @@ def assign(graph: UnitGraph, block: int) -> Assignment:
         if unit.kind == "view" or (unit.kind == "repack" and _same_bytes(unit, layouts, slices)):
             slices[unit.outputs[0]] = Slice(unit.inputs[0], 0)
             free.add(unit.name)
-    return Assignment(graph, converted, layouts, slices, frozenset(free), reads, ports)
+    return Assignment(graph, converted, layouts, slices, frozenset(free), reads, ports, pieces.placed)
 
 
 def _convert(

@@ -281,8 +281,7 @@ def _concat(at: _Context) -> tuple[KernelCall, ...]:
     channel = 0
     for name in names:
         form = at.blocked(name)
-        slot = at.assignment.slices.get(name)
-        if slot is None or at.assignment.root(name)[0] != at.assignment.root(at.output)[0]:
+        if name in at.assignment.copies[at.unit.name]:
             calls.append(KernelCall(RepackSpec(form, out, channel), (name,), (at.output,)))
         channel += form.c
     return tuple(calls)

@@ -1,0 +1,84 @@
+"""The compile cache: compiled kernels by signature, in the user's cache folder.
+
+A key names the spec and the instruction set; the folder above it names the toolchain (hetpart's kernel sources and
+the versions of TVM), so that a change of either makes new entries and never reuses a stale one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import cache
+from importlib import metadata
+from importlib.resources import files
+from pathlib import Path
+
+
+def cache_root() -> Path:
+    """``$XDG_CACHE_HOME/hetpart`` or ``~/.cache/hetpart``."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "hetpart"
+
+
+@cache
+def toolchain_digest() -> str:
+    """Digest of everything that turns a spec into code."""
+    digest = hashlib.sha256()
+    for package in ("apache-tvm", "apache-tvm-ffi"):
+        digest.update(f"{package}=={metadata.version(package)}\n".encode())
+    for package in ("hetpart.kernels", "hetpart.kernels.cpu"):
+        for entry in sorted(files(package).iterdir(), key=lambda e: e.name):
+            if entry.name.endswith(".py"):
+                digest.update(entry.name.encode() + entry.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class KernelCache:
+    """Bytes by key; a disabled cache forgets everything."""
+
+    def __init__(self, *, enabled: bool = True) -> None:
+        self._folder = cache_root() / "kernels" / toolchain_digest() if enabled else None
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, key: str) -> bytes | None:
+        """The stored bytes, or None."""
+        data = None
+        if self._folder is not None:
+            try:
+                data = (self._folder / key).read_bytes()
+            except OSError:
+                data = None  # not stored, or not readable: compile again
+        self.hits += data is not None
+        self.misses += data is None
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        """Stores `data`; a cache that cannot be written is skipped, since compiling works without it."""
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._folder, prefix=".writing-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(name, self._folder / key)
+        except OSError:
+            self._folder = None
+
+
+def clear_cache() -> int:
+    """Deletes the whole cache; returns the bytes freed."""
+    root = cache_root()
+    if not root.exists():
+        return 0
+    size = cache_size()
+    shutil.rmtree(root)
+    return size
+
+
+def cache_size() -> int:
+    """Bytes in the cache."""
+    return sum(p.stat().st_size for p in cache_root().rglob("*") if p.is_file())
