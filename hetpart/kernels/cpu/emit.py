@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as T
 
@@ -148,3 +149,8 @@ def plain_float32(*layouts: Layout) -> None:
     for layout in layouts:
         if not isinstance(layout, Plain) or layout.dtype != "float32":
             raise InternalError("kernel-layout", f"a row-major float32 tensor is needed here, not {layout}")
+
+
+def storage_dtype(dtype: str) -> str:
+    """An unsigned integer dtype of the same width, for kernels that only move elements."""
+    return f"uint{8 * np.dtype(dtype).itemsize}"
