@@ -232,18 +232,20 @@ class _BufferTable:
             return self._number(Buffer("", "weights", offset, data.nbytes, str(data.dtype), data.shape), argument.name)
         name, _ = _root(self._assignment, unit, argument)
         if isinstance(argument, Scratch):
-            return self._arena(name, self._offsets[name], argument.layout)
+            return self._arena(name, self._offsets[name], argument.layout, name)
         _, offset = self._assignment.root(argument.name)
-        return self._arena(argument.name, self._offsets[name] + offset, self._assignment.layouts[argument.name])
+        layout = self._assignment.layouts[argument.name]
+        return self._arena(argument.name, self._offsets[name] + offset, layout, name)
 
     def port(self, name: str, value: str) -> Port:
         kind = self._assignment.graph.types[value]
         return Port(name, self.index("", Value(value)), kind.dtype, kind.shape)
 
-    def _arena(self, name: str, offset: int, layout: Layout) -> int:
+    def _arena(self, name: str, offset: int, layout: Layout, root: str) -> int:
         shape = layout.physical_shape
         dtype = str(np.dtype(layout.dtype))
-        return self._number(Buffer(name, "arena", offset, layout.size_bytes, dtype, shape), name)
+        shared = root if root != name else ""
+        return self._number(Buffer(name, "arena", offset, layout.size_bytes, dtype, shape, shared), name)
 
     def _number(self, buffer: Buffer, name: str) -> int:
         """The index of `buffer`; the name of its first user stands for a shared constant."""

@@ -1,0 +1,81 @@
+"""Placements -> plans, constants and modules, for one instruction set and one OpenCL device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hetpart.codegen.cache import KernelCache
+from hetpart.codegen.cpu import CpuModule
+from hetpart.codegen.opencl import OpenclModule
+from hetpart.errors import InternalError
+from hetpart.graph.assign import Assignment
+from hetpart.kernels.isa import Isa
+from hetpart.kernels.kernel import Device
+from hetpart.kernels.select import select
+from hetpart.plan.build import Placed, build_plan
+from hetpart.plan.check import check_plan
+from hetpart.plan.invocation import Invocation
+from hetpart.plan.plan import Plan
+from hetpart.plan.weights import Weights
+from hetpart.targets.schema import OpenclCodegen, Target
+
+
+@dataclass(frozen=True)
+class Emission:
+    """Code and data of a bundle.
+
+    Attributes:
+        plans: by variant name; each was checked.
+        weights: constants of all plans.
+        objects: relocatable CPU objects, one per kernel, sorted by symbol.
+        symbols: kernels in `objects`, in the order of first use.
+        kernels_cl: OpenCL C source, empty if no plan uses the GPU.
+    """
+
+    plans: dict[str, Plan]
+    weights: Weights
+    objects: list[bytes]
+    symbols: list[str]
+    kernels_cl: str
+
+
+def emit(
+    assignment: Assignment,
+    placements: Mapping[str, Placed],
+    target: Target,
+    isa: Isa,
+    cache: KernelCache,
+    progress: Callable[[int, int], None] | None = None,
+) -> Emission:
+    """Generates everything that the placements (by variant name) need.
+
+    Raises:
+        HetpartError: for an operator without a correct kernel.
+    """
+    kinds = {p.name: p.kind for p in target.processors}
+    modules: dict[str, CpuModule | OpenclModule] = {}
+    cpu = CpuModule(isa, cache)
+    gpu_sources = []
+    for processor in target.processors:
+        if processor.kind == "cpu":
+            modules[processor.name] = cpu
+        elif isinstance(processor.codegen, OpenclCodegen):
+            options = processor.codegen
+            modules[processor.name] = OpenclModule(Device(options.tile_items, options.registers, options.work_group))
+            gpu_sources.append(modules[processor.name])
+    weights = Weights()
+    plans = {}
+    for variant, placed in placements.items():
+        invocations: dict[str, list[Invocation]] = {}
+        for unit in assignment.graph:
+            if calls := select(unit, assignment):
+                module = modules[placed.processor[unit.name]]
+                invocations[unit.name] = [i for call in calls for i in module.lower(call)]
+            elif unit.name not in assignment.free:
+                raise InternalError("no-kernel-call", "a unit that moves data has no kernel", node=unit.name)
+        used = {name: kinds[name] for name in kinds if name in placed.processor.values() or name == target.host.name}
+        plans[variant] = build_plan(assignment, placed, invocations, used, target.host.name, weights)
+        check_plan(plans[variant])
+    source = "\n".join(m.source for m in gpu_sources if isinstance(m, OpenclModule))
+    return Emission(plans, weights, cpu.objects(progress), cpu.symbols, source)

@@ -1,0 +1,69 @@
+"""Units, verdicts and costs -> the partitioner's Problem.
+
+Only units that move data become tasks; a reader of a view or of a concat in place depends on whoever wrote the bytes.
+Model inputs and outputs are tasks of no duration on the host.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from hetpart.cost.estimate import Cost
+from hetpart.graph.assign import Assignment
+from hetpart.partition.problem import Link, Mode, Problem, Task, Tensor
+from hetpart.targets.schema import Target
+
+INPUTS = "(inputs)"
+OUTPUTS = "(outputs)"
+
+
+def formulate(assignment: Assignment, target: Target, costs: Mapping[str, Mapping[str, Cost]]) -> Problem:
+    """The placement problem.
+
+    Args:
+        assignment: units with layouts.
+        target: processors and links.
+        costs: per unit, per processor that supports it; a processor without an entry gets no mode.
+    """
+    host = target.host.name
+    usable = [p for p in target.processors if p.name == host or any(p.name in c for c in costs.values())]
+    names = tuple(p.name for p in usable)
+    tasks = [Task(INPUTS, (Mode(host, 0),))]
+    for unit in assignment.graph:
+        if unit.name not in assignment.free:
+            tasks.append(Task(unit.name, tuple(_mode(p, c, host) for p, c in costs[unit.name].items())))
+    tasks.append(Task(OUTPUTS, (Mode(host, 0),)))
+    links = tuple(
+        Link(k.source, k.target, math.ceil(k.fixed_us), k.gb_per_s * 1e3)
+        for k in target.links
+        if k.source in names and k.target in names
+    )
+    return Problem(names, host, tuple(tasks), _tensors(assignment), links)
+
+
+def _mode(processor: str, cost: Cost, host: str) -> Mode:
+    if processor == host:
+        return Mode(processor, math.ceil(cost.latency_us))
+    launch_us = math.ceil(cost.launch_us)
+    return Mode(processor, max(0, math.ceil(cost.latency_us) - launch_us), launch_us)
+
+
+def _tensors(assignment: Assignment) -> tuple[Tensor, ...]:
+    readers: dict[tuple[str, str], list[str]] = {}
+
+    def read(task: str, value: str) -> None:
+        for maker, part in assignment.written_parts(value):
+            consumers = readers.setdefault((maker or INPUTS, part), [])
+            if task not in consumers:
+                consumers.append(task)
+
+    for unit in assignment.graph:
+        for value in assignment.kernel_reads(unit):
+            read(unit.name, value)
+    for value in assignment.ports.values():
+        read(OUTPUTS, value)
+    return tuple(
+        Tensor(part, maker, tuple(consumers), assignment.layouts[part].size_bytes)
+        for (maker, part), consumers in readers.items()
+    )
