@@ -19,6 +19,9 @@ from hetpart.graph.layout import Blocked, Layout, Plain
 Expr = Any  # tvm PrimExpr or int
 Buffer = Any  # tvm Buffer
 
+CHAINS = 4
+"""Independent accumulators of a reduction: enough to hide the latency of an addition."""
+
 
 def range_kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
     """PrimFunc `symbol` with buffer parameters for `arguments`, then ``lo, hi``; emits ``body(item, *buffers)``."""
@@ -86,9 +89,7 @@ def zero_halo(buffer: Buffer, out: Blocked, image: Expr, block: Expr, y: Expr) -
             zero(halo.top + out.h, halo.bottom, 0, out.columns)
 
 
-def blocked_element(
-    buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y: Expr, x: Expr, lane: Expr
-) -> Expr:
+def blocked_element(buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y: Expr, x: Expr, lane: Expr) -> Expr:
     """Element of `layout` for a position in the output; broadcasts where its n, h, w or c is 1."""
     block, lane = (0, 0) if layout.c == 1 else (block, lane)
     return buffer[
@@ -103,9 +104,8 @@ def blocked_element(
 def check_blocked_operands(out: Blocked, operands: Sequence[Layout]) -> None:
     """Raise InternalError unless every operand is Blocked like `out` and broadcasts to it."""
     for layout in operands:
-        if not isinstance(layout, Blocked) or layout.c not in (1, out.c) or (layout.c > 1 and layout.block != out.block):
-            raise InternalError("kernel-layout", f"{layout} does not broadcast to {out}")
-        if any(have not in (1, want) for have, want in zip(layout.shape, out.shape, strict=True)):
+        fits = isinstance(layout, Blocked) and (layout.c == 1 or layout.block == out.block)
+        if not fits or any(have not in (1, want) for have, want in zip(layout.shape, out.shape, strict=True)):
             raise InternalError("kernel-layout", f"{layout} does not broadcast to {out}")
 
 
@@ -129,19 +129,56 @@ def vector_loop(length: Expr, widths: Sequence[int], body: Callable[[Expr, Expr]
         done = length // width * width
 
 
-def fill(buffer: Buffer, width: int, value: float) -> None:
-    """Set all `width` elements of a register array."""
+def reduce_run(
+    length: int, lanes: int, neutral: float, combine: Callable[[Expr, Expr], Expr], value: Callable[[Expr], Expr]
+) -> Expr:
+    """`combine` over ``value(i)`` for i in [0, length), as a scalar; `CHAINS` vectors of partial results."""
+    width = CHAINS * lanes
+    partial = registers((width,))
     with T.vectorized(0, width) as lane:
-        T.buffer_store(buffer, T.float32(value), [lane])
+        T.buffer_store(partial, T.float32(neutral), [lane])
 
+    def add(i: Expr, lane: Expr) -> None:
+        T.buffer_store(partial, combine(partial[lane], value(i)), [lane])
 
-def reduce_lanes(buffer: Buffer, width: int, combine: Callable[[Expr, Expr], Expr]) -> Expr:
-    """Combine the first `width` (a power of two) elements of a register array into its element 0, pairwise."""
+    vector_loop(length, (width, lanes, 1), add)
     while width > 1:
         width //= 2
         with T.vectorized(0, width) as lane:
-            T.buffer_store(buffer, combine(buffer[lane], buffer[width + lane]), [lane])
-    return buffer[0]
+            T.buffer_store(partial, combine(partial[lane], partial[width + lane]), [lane])
+    return partial[0]
+
+
+def reduce_plane(
+    layout: Blocked,
+    neutral: float,
+    combine: Callable[[Expr, Expr], Expr],
+    value: Callable[[Expr, Expr, Expr], Expr],
+    target: Buffer,
+) -> None:
+    """`combine` over ``value(y, x, lane)`` of a plane, lane by lane, into the register array `target`.
+
+    Each row is reduced on its own and then joined to the total, so that rounding grows with height plus width and not
+    with their product.
+    """
+    block, chains = layout.block, min(CHAINS, layout.w)
+    row = registers((chains * block,))
+    with T.vectorized(0, block) as v:
+        T.buffer_store(target, T.float32(neutral), [v])
+    with T.serial(0, layout.h) as y:
+
+        def add(x: Expr, chain: Expr) -> None:
+            with T.vectorized(0, block) as v:
+                T.buffer_store(row, combine(row[chain * block + v], value(y, x, v)), [chain * block + v])
+
+        with T.unroll(0, chains) as chain, T.vectorized(0, block) as v:
+            T.buffer_store(row, T.float32(neutral), [chain * block + v])
+        with T.serial(0, layout.w // chains) as group, T.unroll(0, chains) as chain:
+            add(group * chains + chain, chain)
+        with T.unroll(0, layout.w % chains) as rest:
+            add(layout.w // chains * chains + rest, rest)
+        with T.unroll(0, chains) as chain, T.vectorized(0, block) as v:
+            T.buffer_store(target, combine(target[v], row[chain * block + v]), [v])
 
 
 def plain_float32(*layouts: Layout) -> None:

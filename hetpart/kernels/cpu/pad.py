@@ -5,7 +5,7 @@ A work item is one output row of one channel block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def pack(spec: PadSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[
 
 
 def prim_func(spec: PadSpec, isa: Isa, symbol: str) -> Any:
-    """``(x, out, lo, hi)``; raises HetpartError ``pad-too-wide`` where too little image is left to reflect or repeat."""
+    """``(x, out, lo, hi)``; raises HetpartError ``pad-too-wide`` if too little image is left to reflect or repeat."""
     _check(spec)
     x_map, out = spec.x, spec.out
     top, left = spec.pads[0], spec.pads[1]
@@ -40,14 +40,17 @@ def prim_func(spec: PadSpec, isa: Isa, symbol: str) -> Any:
         image, block, y = locate_row(item, out)
         zero_halo(result, out, image, block, y)
 
+        def write(value: Expr, column: Expr, v: Expr) -> None:
+            T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, v])
+
         def fill(begin: int, end: int) -> None:
             with T.serial(begin, end) as column, T.vectorized(0, out.block) as v:
-                T.buffer_store(result, T.float32(spec.value), [image, block, out.halo.top + y, out.halo.left + column, v])
+                write(T.float32(spec.value), column, v)
 
-        def copy(row: Expr, begin: int, end: int, source: Any) -> None:
+        def copy(row: Expr, begin: int, end: int, source: Callable[[Expr], Expr]) -> None:
             with T.serial(begin, end) as column, T.vectorized(0, out.block) as v:
                 value = x[image, block, x_map.halo.top + row, x_map.halo.left + source(column), v]
-                T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, v])
+                write(value, column, v)
 
         if spec.mode == "constant":
             with T.If(T.And(y >= top, y < top + x_map.h)):
