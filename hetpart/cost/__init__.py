@@ -1,6 +1,6 @@
 """What a unit costs on a processor, in microseconds."""
 
 from hetpart.cost.estimate import Cost, estimate, transfer_us
-from hetpart.cost.work import Work, work
+from hetpart.cost.work import Work, node_macs, work
 
-__all__ = ["Cost", "Work", "estimate", "transfer_us", "work"]
+__all__ = ["Cost", "Work", "estimate", "node_macs", "transfer_us", "work"]

@@ -38,7 +38,7 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
     layouts = layouts or {}
     if unit.kind == "view":
         return Work(0, 0, 0, "view")
-    macs = sum(_MACS[node.op_type](node, graph) for node in unit.nodes if node.op_type in _MACS)
+    macs = sum(node_macs(node, graph) for node in unit.nodes)
     written = sum(_value_bytes(value, graph, layouts) for value in unit.outputs)
     read = sum(_value_bytes(value, graph, layouts) for value in unit.inputs) + _constant_bytes(unit, graph)
     if unit.nodes and unit.anchor.op_type in _PARTIAL_READERS:
@@ -50,6 +50,11 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
         kernel_class=_kernel_class(unit, macs, graph),
         utilisation=_utilisation(unit, layouts) if macs else 1.0,
     )
+
+
+def node_macs(node: ir.Node, graph: UnitGraph) -> int:
+    """Multiply-adds of one ONNX node; 0 for what is no convolution or matrix product."""
+    return _MACS[node.op_type](node, graph) if node.op_type in _MACS else 0
 
 
 _PASSES = {"softmax": 2, "layer_norm": 2, "instance_norm": 2}

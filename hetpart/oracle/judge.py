@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from hetpart.errors import HetpartError
 from hetpart.graph.units import Unit, UnitGraph
@@ -26,27 +26,19 @@ def judge(unit: Unit, graph: UnitGraph, processor: Processor) -> Verdict:
     return verdict or Verdict("supported", "ok", "hetpart has a kernel for it")
 
 
-def ensure_placeable(graph: UnitGraph, processors: Iterable[Processor]) -> None:
-    """Check that at least one processor runs each unit.
+def ensure_placeable(unit: Unit, verdicts: Mapping[str, Verdict]) -> None:
+    """Check that at least one processor runs `unit`; `verdicts` are by processor name.
 
     Raises:
-        HetpartError: ``no-processor``, naming the first such node, each processor's reason and how many more there are.
+        HetpartError: ``no-processor``, naming the node and each processor's reason.
     """
-    processors = tuple(processors)
-    stuck: list[tuple[Unit, list[Verdict]]] = []
-    for unit in graph:
-        verdicts = [judge(unit, graph, processor) for processor in processors]
-        if not any(verdict.runs for verdict in verdicts):
-            stuck.append((unit, verdicts))
-    if not stuck:
+    if any(verdict.runs for verdict in verdicts.values()):
         return
-    unit, verdicts = stuck[0]
-    reasons = "; ".join(f"{p.name}: {v.message} ({v.reason})" for p, v in zip(processors, verdicts, strict=True))
-    more = f" (and {len(stuck) - 1} more nodes)" if len(stuck) > 1 else ""
-    hints = dict.fromkeys(v.hint for v in verdicts if v.hint)
+    reasons = "; ".join(f"{name}: {verdict.message} ({verdict.reason})" for name, verdict in verdicts.items())
+    hints = dict.fromkeys(verdict.hint for verdict in verdicts.values() if verdict.hint)
     raise HetpartError(
         "no-processor",
-        f"no processor can run this {unit.op}{more}. {reasons}",
+        f"no processor can run this {unit.op}. {reasons}",
         node=unit.name,
         hint="; or ".join(hints) or None,
     )

@@ -13,9 +13,9 @@ _VERIFIED_NAMES = """
     Einsum Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool
     GlobalMaxPool Greater GreaterOrEqual GridSample GroupNormalization HardSigmoid HardSwish Hardmax Identity
     InstanceNormalization IsNaN LRN LeakyRelu Less LessOrEqual Log LogSoftmax LpPool MatMul MatMulInteger Max Mean
-    MeanVarianceNormalization Min Mish Mul Neg Not Or PRelu Pad Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum
+    MeanVarianceNormalization Min Mish Mul Neg Not Or PRelu Pad Reciprocal ReduceL1 ReduceL2 ReduceLogSum
     ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round ScatterElements ScatterND Selu
-    Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh
+    Shrink Sigmoid Sign Sin Sinh Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh
     ThresholdedRelu Tile Transpose Trilu Unsqueeze Where Xor
 """
 VERIFIED = frozenset(_VERIFIED_NAMES.split())
@@ -25,7 +25,6 @@ CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "AffineGrid": (1,),
     "CumSum": (1,),
     "Expand": (1,),
-    "MaxUnpool": (2,),
     "OneHot": (1, 2),
     "Pad": (1, 2, 3),
     "ReduceL1": (1,),

@@ -66,6 +66,10 @@ def _later_outputs(node: ir.Node, graph: UnitGraph) -> str | None:
     return None
 
 
+def _max_unpool(node: ir.Node, graph: UnitGraph) -> str | None:
+    return "MaxUnpool with output_shape" if _input(node, 2) is not None else None
+
+
 def _mod(node: ir.Node, graph: UnitGraph) -> str | None:
     if node.attributes.get_int("fmod", 0) != 0:
         return "Mod with fmod: wrong for infinite and zero divisors"
@@ -112,10 +116,6 @@ def _roi_align(node: ir.Node, graph: UnitGraph) -> str | None:
     return "RoiAlign with maximum" if node.attributes.get_string("mode", "avg") == "max" else None
 
 
-def _shape(node: ir.Node, graph: UnitGraph) -> str | None:
-    return "Shape with start or end" if {"start", "end"} & set(node.attributes) else None
-
-
 def _space_to_depth(node: ir.Node, graph: UnitGraph) -> str | None:
     if node.attributes.get_string("mode", "DCR") != "DCR":
         return "SpaceToDepth with mode CRD: the attribute is ignored"
@@ -134,7 +134,7 @@ TRAPS: dict[str, Trap] = {
     "IsInf": _is_inf,
     "LayerNormalization": _later_outputs,
     "MaxPool": _later_outputs,
-    "MaxUnpool": _none,  # right once its output shape is constant
+    "MaxUnpool": _max_unpool,
     "Mod": _mod,
     "OneHot": _none,  # right once depth and values are constant
     "Pow": _pow,
@@ -143,7 +143,6 @@ TRAPS: dict[str, Trap] = {
     "ReduceMin": _reduce_bool,
     "Resize": _resize,
     "RoiAlign": _roi_align,
-    "Shape": _shape,
     "SpaceToDepth": _space_to_depth,
 }
 """Operators that are right except for their trap."""

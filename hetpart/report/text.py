@@ -1,0 +1,88 @@
+"""A `CheckReport` for people: what runs where by operator, then every reason once, then the price of falling back."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hetpart.oracle import Verdict
+from hetpart.report.check import CheckReport
+
+_STYLE = {"supported": "green", "degraded": "yellow", "unsupported": "red"}
+_SHOWN_NODES = 3
+
+
+def render_check(report: CheckReport) -> Group:
+    """A rich renderable; readable at 100 columns, its length grows with the kinds of operators, not with nodes."""
+    if not report.nodes:
+        return Group(Text("the model has no operators"))
+    parts = [_operators(report), _summary(report), *_reasons(report), _greedy(report)]
+    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+
+
+def _operators(report: CheckReport) -> Table:
+    """One row per operator and set of verdicts, in the order of first appearance."""
+    table = Table(title=f"{len(report.nodes)} nodes on target {report.target}", title_justify="left")
+    table.add_column("operator")
+    table.add_column("nodes", justify="right")
+    table.add_column("MACs", justify="right")
+    for processor in report.processors:
+        table.add_column(processor)
+    total_macs = sum(node.macs for node in report.nodes)
+    counts: Counter[tuple[str, tuple[Verdict, ...]]] = Counter()
+    macs: Counter[tuple[str, tuple[Verdict, ...]]] = Counter()
+    verdicts: dict[tuple[str, tuple[str, ...]], tuple[str, tuple[Verdict, ...]]] = {}
+    for node in report.nodes:
+        reasons = tuple(verdict.reason for verdict in node.verdicts.values())
+        key = verdicts.setdefault((node.op, reasons), (node.op, tuple(node.verdicts.values())))
+        counts[key] += 1
+        macs[key] += node.macs
+    for key in verdicts.values():
+        share = f"{macs[key] / total_macs:.1%}" if macs[key] else ""
+        cells = (Text("yes" if v.reason == "ok" else v.reason, style=_STYLE[v.level]) for v in key[1])
+        table.add_row(key[0], str(counts[key]), share, *cells)
+    return table
+
+
+def _summary(report: CheckReport) -> Table:
+    table = Table(title="cannot run", title_justify="left")
+    table.add_column("processor")
+    table.add_column("of nodes", justify="right")
+    table.add_column("of MACs", justify="right")
+    for processor in report.processors:
+        nodes, macs = report.unsupported_share(processor), report.unsupported_mac_share(processor)
+        table.add_row(processor, f"{nodes:.1%}", f"{macs:.1%}")
+    return table
+
+
+def _reasons(report: CheckReport) -> list[Text]:
+    """Each reason of each processor once, with an example and some of the nodes it concerns."""
+    names: dict[tuple[str, str], list[str]] = defaultdict(list)
+    examples: dict[tuple[str, str], Verdict] = {}
+    for node in report.nodes:
+        for processor, verdict in node.verdicts.items():
+            if verdict.level != "supported":
+                names[processor, verdict.reason].append(node.name)
+                examples.setdefault((processor, verdict.reason), verdict)
+    texts = []
+    for (processor, reason), verdict in examples.items():
+        nodes = names[processor, reason]
+        more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
+        text = Text()
+        text.append(f"{processor}: {reason}", style=_STYLE[verdict.level])
+        text.append(f" ({len(nodes)} nodes: {', '.join(nodes[:_SHOWN_NODES])}{more})\n  {verdict.message}")
+        if verdict.hint:
+            text.append(f"\n  hint: {verdict.hint}")
+        texts.append(text)
+    return texts
+
+
+def _greedy(report: CheckReport) -> Text:
+    return Text(
+        f"With every node on the first accelerator that runs it: {report.partitions} partitions, "
+        f"{report.transfer_bytes / 2**20:.2f} MiB handed over per inference."
+    )
