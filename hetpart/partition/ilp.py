@@ -1,0 +1,136 @@
+"""Strategy ``ilp``: the shortest schedule, with a proof of how far from the optimum it can be.
+
+Cut nodes split the graph into segments. Between two cut nodes only the processors these run on matter, so the optimum
+is a shortest path over (cut node, option), whose arc lengths are small exact problems. They are solved lazily: every arc
+has a lower and an upper bound; while the shortest path by lower bounds is shorter than the shortest by upper bounds,
+the open arcs on it are solved. Equal segments share their arcs. Segments that are too big for an exact solve are
+improved window by window first and keep a gap if CP-SAT cannot close it.
+
+The result is compared with the baselines in the end and is never worse than the best of them; where one of the
+one-processor baselines is as good, it wins, because it has fewer transfers to go wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from hetpart.partition.baselines import baselines
+from hetpart.partition.bounds import lower_bound
+from hetpart.partition.budget import DEFAULT_LIMIT, Budget
+from hetpart.partition.dag import Dag, Schedule
+from hetpart.partition.exact import solve_exactly
+from hetpart.partition.instance import Instance
+from hetpart.partition.list_schedule import best_list_schedule
+from hetpart.partition.problem import Placement, Problem
+from hetpart.partition.segments import split, without_implied_edges
+from hetpart.partition.windows import improve
+
+_LARGE = 40
+"""Nodes beyond which a segment is improved by windows before (and mostly instead of) an exact solve."""
+
+_FIRST_SLICE = 0.5
+"""Deterministic time of the first attempt on an arc; doubled with every further one."""
+
+
+@dataclass
+class Arc:
+    """One segment with fixed options of both its cut nodes: what is known about its shortest schedule."""
+
+    dag: Dag
+    schedule: Schedule
+    lower: int
+    attempts: int = 0
+
+    @property
+    def upper(self) -> int:
+        return self.schedule.makespan
+
+    @property
+    def closed(self) -> bool:
+        return self.lower >= self.upper
+
+    def refine(self, budget: Budget) -> None:
+        limit = _FIRST_SLICE * 2**self.attempts
+        self.attempts += 1
+        if len(self.dag) > _LARGE and self.attempts == 1:
+            self.schedule = improve(self.dag, self.schedule, budget)
+        proof = solve_exactly(self.dag, self.schedule, limit, budget)
+        self.schedule, self.lower = proof.schedule, max(self.lower, proof.lower_bound)
+
+
+Key = tuple[int, int, int]
+"""An arc: number of the segment's structure, index of its source's option, index of its sink's option."""
+
+
+class Chain:
+    """The segments of a `Dag` and the shortest paths through their arcs."""
+
+    def __init__(self, dag: Dag) -> None:
+        self.dag = dag
+        self.segments = split(dag)
+        numbers: dict[Dag, int] = {}
+        self.structures = [numbers.setdefault(segment.dag, len(numbers)) for segment in self.segments]
+        self.arcs: dict[Key, Arc] = {}
+        for part, number in numbers.items():
+            for i, source in enumerate(part.options[0]):
+                for j, sink in enumerate(part.options[-1]):
+                    fixed = part.restricted({0: source, len(part) - 1: sink})
+                    self.arcs[number, i, j] = Arc(fixed, _start(fixed), lower_bound(fixed))
+
+    def shortest(self, length: Callable[[Arc], int]) -> tuple[int, list[Key]]:
+        """Length and arcs of the shortest path from source to sink; ties go to earlier options."""
+        reached = {i: 0 for i in range(len(self.dag.options[0]))}
+        steps: list[dict[int, Key]] = []
+        for segment, number in zip(self.segments, self.structures, strict=True):
+            ways = {
+                j: min((reached[i] + length(self.arcs[number, i, j]), (number, i, j)) for i in reached)
+                for j in range(len(self.dag.options[segment.last]))
+            }
+            reached = {j: total for j, (total, _) in ways.items()}
+            steps.append({j: key for j, (_, key) in ways.items()})
+        end = min(reached, key=lambda j: reached[j])
+        total, path = reached[end], []
+        for step in reversed(steps):
+            path.append(step[end])
+            end = step[end][1]
+        return total, path[::-1]
+
+    def join(self, path: list[Key]) -> Schedule:
+        """The schedule that the arcs of `path` make up."""
+        options = [self.dag.options[0][path[0][1]]]
+        starts = [0]
+        for key in path:
+            part = self.arcs[key].schedule
+            finish = starts[-1] + options[-1].length
+            options += part.options[1:]
+            starts += [finish + start for start in part.starts[1:]]
+        return Schedule(tuple(options), tuple(starts))
+
+
+def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
+    """Optimal if `limit` (deterministic time of CP-SAT) allows; else feasible, with the gap that is left."""
+    instance = Instance.of(problem)
+    chain = Chain(without_implied_edges(instance.dag))
+    budget = Budget(limit)
+    while True:
+        lower, path = chain.shortest(lambda arc: arc.lower)
+        upper, best = chain.shortest(lambda arc: arc.upper)
+        if lower == upper or not budget:
+            break
+        for key in dict.fromkeys(path):
+            if budget and not chain.arcs[key].closed:
+                chain.arcs[key].refine(budget)
+    found = instance.placement("ilp", chain.join(best), lower)
+    single = baselines(problem)
+    listed = single.pop("heft")
+    choice = min([*single.values(), found, listed], key=lambda placement: placement.makespan_us)
+    status = "optimal" if choice.makespan_us == lower else "feasible"
+    return replace(choice, strategy="ilp", lower_bound_us=lower, status=status)
+
+
+def _start(dag: Dag) -> Schedule:
+    """The best schedule that takes no search."""
+    everywhere = range(dag.processors)
+    preferring = [best_list_schedule(dag.preferring([first, *everywhere])) for first in everywhere]
+    return min([best_list_schedule(dag), *preferring], key=lambda schedule: schedule.makespan)
