@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hetpart.codegen.cache import KernelCache
@@ -46,9 +46,20 @@ def emit(
     target: Target,
     isa: Isa,
     cache: KernelCache,
+    *,
+    observe: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Emission:
     """Generates everything that the placements (by variant name) need.
+
+    Args:
+        assignment: units with layouts.
+        placements: where and when, by variant name.
+        target: its OpenCL options shape the GPU kernels.
+        isa: what the CPU kernels are compiled for.
+        cache: of compiled kernels.
+        observe: values that the plans keep and offer as outputs.
+        progress: told (done, total) of the kernels that have to be compiled.
 
     Raises:
         HetpartError: for an operator without a correct kernel.
@@ -75,7 +86,7 @@ def emit(
             elif unit.name not in assignment.free:
                 raise InternalError("no-kernel-call", "a unit that moves data has no kernel", node=unit.name)
         used = {name: kinds[name] for name in kinds if name in placed.processor.values() or name == target.host.name}
-        plans[variant] = build_plan(assignment, placed, invocations, used, target.host.name, weights)
+        plans[variant] = build_plan(assignment, placed, invocations, used, target.host.name, weights, observe)
         check_plan(plans[variant])
     source = "\n".join(m.source for m in gpu_sources if isinstance(m, OpenclModule))
     return Emission(plans, weights, cpu.objects(progress), cpu.symbols, source)

@@ -37,6 +37,7 @@ def build_plan(
     kinds: Mapping[str, str],
     host: str,
     weights: Weights,
+    observe: Sequence[str] = (),
 ) -> Plan:
     """The finished plan; its constants are added to `weights`.
 
@@ -46,8 +47,10 @@ def build_plan(
         invocations: the kernel calls of every unit that moves data.
         kinds: processor name -> ``cpu``, ``opencl`` or ``hexagon``, in the order of the plan.
         host: the processor that owns the model's inputs and outputs.
+        weights: where the constants go.
+        observe: further values to keep and to offer as outputs, in their physical shape (for finding a fault).
     """
-    builder = _Builder(assignment, placed, invocations, host, {name: [] for name in kinds})
+    builder = _Builder(assignment, placed, invocations, host, tuple(observe), {name: [] for name in kinds})
     builder.schedule()
     return builder.finish(dict(kinds), weights)
 
@@ -69,6 +72,7 @@ class _Builder:
     placed: Placed
     invocations: Mapping[str, Sequence[Invocation]]
     host: str
+    observe: tuple[str, ...]
     drafts: dict[str, list[_Draft]]
     finished: dict[str, tuple[str, int]] = field(default_factory=dict)  # unit -> processor, count of its last step
     waited: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -96,7 +100,7 @@ class _Builder:
                     )
                 )
             self.finished[name] = (processor, len(self.drafts[processor]))
-        waits, transfers = self._meet(self.host, tuple(self.assignment.ports.values()))
+        waits, transfers = self._meet(self.host, (*self.assignment.ports.values(), *self.observe))
         if waits or transfers:
             self.drafts[self.host].append(_Draft("(outputs)", Invocation("", (), ()), waits, transfers, 0))
 
@@ -143,6 +147,7 @@ class _Builder:
         graph = self.assignment.graph
         inputs = tuple(table.port(name, name) for name in graph.inputs)
         outputs = tuple(table.port(name, value) for name, value in self.assignment.ports.items())
+        outputs += tuple(table.physical_port(value) for value in self.observe)
         return Plan(
             processors, tuple(table.buffers), inputs, outputs, table.arena_bytes,
             weights.size_bytes, self.placed.makespan_us, kinds,
@@ -167,7 +172,8 @@ class _Builder:
                     sizes[name] = size
                     touched.setdefault(name, set()).add(index)
                 index += 1
-        ports = {self.assignment.root(v)[0] for v in (*self.assignment.graph.inputs, *self.assignment.ports.values())}
+        kept = (*self.assignment.graph.inputs, *self.assignment.ports.values(), *self.observe)
+        ports = {self.assignment.root(value)[0] for value in kept}
         for name in ports:
             sizes[name] = self.assignment.layouts[name].size_bytes
         return place(
@@ -240,6 +246,10 @@ class _BufferTable:
     def port(self, name: str, value: str) -> Port:
         kind = self._assignment.graph.types[value]
         return Port(name, self.index("", Value(value)), kind.dtype, kind.shape)
+
+    def physical_port(self, value: str) -> Port:
+        layout = self._assignment.layouts[value]
+        return Port(f"{value}:stored", self.index("", Value(value)), layout.dtype, layout.physical_shape)
 
     def _arena(self, name: str, offset: int, layout: Layout, root: str) -> int:
         shape = layout.physical_shape

@@ -1,0 +1,57 @@
+# Everything a developer does. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+OUT ?= out
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow test-emulated sysroot lint type bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(BIN)/hetpart: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+venv: $(BIN)/hetpart ## make .venv with hetpart and the development tools, all from PyPI
+
+demo: $(BIN)/hetpart ## compile ResNet-50 for a Snapdragon 855 and for this machine, and run it here
+	@mkdir -p $(OUT)
+	$(BIN)/python -m examples.zoo resnet50 -o $(OUT)/resnet50.onnx
+	$(BIN)/hetpart compile $(OUT)/resnet50.onnx --target sd855 -o $(OUT)/resnet50-sd855.hetpart --overwrite
+	$(BIN)/hetpart compile $(OUT)/resnet50.onnx --target host -o $(OUT)/resnet50-host.hetpart --overwrite
+	$(BIN)/hetpart bench $(OUT)/resnet50-host.hetpart
+
+test: $(BIN)/hetpart ## run the tests that need nothing but PyPI packages
+	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not slow and not emulated" -q
+
+test-slow: $(BIN)/hetpart ## run the tests on the large models as well
+	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not emulated" -q
+
+test-emulated: $(BIN)/hetpart ## run phone bundles under qemu-aarch64 (Debian packages: see CONTRIBUTING.md)
+	$(BIN)/python -m pytest $(TESTS) -m emulated -q -rs
+
+sysroot: ## prepare the arm64 system that test-emulated runs in (root, apt)
+	tests/emulation/sysroot.sh
+
+lint: $(BIN)/hetpart ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --diff .
+
+# mypy cannot follow package_dir in an editable install, so it gets a tree of links that looks like the package
+type: $(BIN)/hetpart ## check types
+	@rm -rf build/types && mkdir -p build/types/hetpart
+	@ln -s $(CURDIR)/hetpart/* build/types/hetpart/
+	@ln -s $(CURDIR)/passes build/types/hetpart/passes
+	@ln -s $(CURDIR)/targets build/types/hetpart/targets
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/setup.cfg -p hetpart
+
+bench: $(BIN)/hetpart ## measure latency against onnxruntime (one core, pinned, interleaved)
+	$(BIN)/python -m benchmarks.models
+
+clean: ## delete what was made here
+	rm -rf $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

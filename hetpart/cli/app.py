@@ -1,0 +1,57 @@
+"""The verbs. Each has its own file, which is imported when the verb runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import click
+import typer
+
+from hetpart.cli.bench import bench
+from hetpart.cli.cache import cache
+from hetpart.cli.check import check
+from hetpart.cli.compile import compile_
+from hetpart.cli.inspect import inspect
+from hetpart.cli.run import run
+from hetpart.cli.targets import targets
+from hetpart.cli.verify import verify
+
+app = typer.Typer(
+    name="hetpart",
+    help="Compile a neural network for all processors of a phone.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("compile")(compile_)
+app.command("check")(check)
+app.command("run")(run)
+app.command("verify")(verify)
+app.command("bench")(bench)
+app.command("inspect")(inspect)
+app.command("targets")(targets)
+app.command("cache")(cache)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from hetpart import __version__
+
+        print(f"hetpart {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (may stand after any verb).")] = False,
+) -> None:
+    """Compile a neural network for all processors of a phone."""
+
+
+def command() -> click.Command:
+    """The whole command line as one click command."""
+    return typer.main.get_command(app)

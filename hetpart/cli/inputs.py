@@ -1,0 +1,29 @@
+"""Input arrays of ``run``, ``verify`` and ``bench``: files, or random where none is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hetpart.bundle.read import read_bundle
+from hetpart.errors import HetpartError
+from hetpart.graph.units import TensorType
+from hetpart.verify import random_inputs
+
+
+def load_or_random(bundle: Path, texts: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+    """``NAME=FILE.npy`` options as arrays, completed with random ones for the bundle's other inputs."""
+    ports = read_bundle(bundle).manifest.inputs
+    inputs = random_inputs({port.name: TensorType(port.shape, port.dtype) for port in ports}, seed)
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals or name not in inputs:
+            known = ", ".join(inputs)
+            raise HetpartError("bad-input", f"--input {text}: no such input", hint=f"write NAME=FILE.npy; inputs: {known}")
+        try:
+            inputs[name] = np.load(Path(file), allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise HetpartError("bad-input", f"cannot read {file}: {error}", hint="save it with numpy.save") from error
+    return inputs

@@ -1,0 +1,143 @@
+"""The compiler on one page: every stage in order, from an ONNX model to a bundle.
+
+    import_model   model file -> canonical ONNX model           hetpart.frontend, hetpart.passes
+    fuse           model -> units                               hetpart.passes.fuse
+    assign         units -> units with layouts                  hetpart.graph.assign
+    judge          unit x processor -> verdict                  hetpart.oracle
+    estimate       unit x processor -> microseconds             hetpart.cost
+    formulate      -> placement problem                         hetpart.formulate
+    solve          problem -> placement with a bound            hetpart.partition
+    emit           placement -> plan, code, constants           hetpart.plan, hetpart.codegen
+    rehearse       the same placement, run here, against onnxruntime   hetpart.verify
+    write          -> bundle                                    hetpart.bundle
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from hetpart.cost.estimate import Cost, estimate
+from hetpart.errors import HetpartError
+from hetpart.formulate import formulate
+from hetpart.frontend import import_model
+from hetpart.graph.assign import Assignment, assign
+from hetpart.graph.units import UnitGraph
+from hetpart.oracle import Verdict, ensure_placeable, judge
+from hetpart.partition import Outcome, Placement, Problem, solve_all
+from hetpart.passes.base import Pass
+from hetpart.passes.fuse import fuse
+from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeline, run_pipeline
+from hetpart.phases import Phases
+from hetpart.plan.build import Placed
+from hetpart.targets import Target
+
+Model = str | Path | onnx.ModelProto | ir.Model
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose; the defaults are those of the command line.
+
+    Attributes:
+        strategy: see `hetpart.partition.STRATEGIES`.
+        limit: the solver's limit in deterministic seconds.
+        level: ``O0`` or ``O1``.
+        passes: further passes as pipeline text, e.g. ``prune{ratio=0.3}``, run after the level's own.
+        shapes: pinned input shapes; `dims` pins symbolic dimensions.
+        verify_each: check the model after every pass.
+        on_pass: told after every pass, with the model (``--print-after``).
+        cpu_fallback: add a plan that needs no GPU, for devices without OpenCL.
+        use_cache: reuse compiled kernels.
+    """
+
+    strategy: str = "ilp"
+    limit: float = 20.0
+    level: str = "O1"
+    passes: str = ""
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    dims: Mapping[str, int] = field(default_factory=dict)
+    verify_each: bool = False
+    on_pass: Callable[[PassRecord, ir.Model], None] | None = None
+    cpu_fallback: bool = False
+    use_cache: bool = True
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Everything up to the placement: what `hetpart compile` decides before it generates code."""
+
+    target: Target
+    assignment: Assignment
+    records: tuple[PassRecord, ...]
+    verdicts: dict[str, dict[str, Verdict]]
+    costs: dict[str, dict[str, Cost]]
+    problem: Problem
+    outcome: Outcome
+
+    @property
+    def placement(self) -> Placement:
+        return self.outcome.placement
+
+
+def prepare(source: Model, options: Options, phases: Phases) -> tuple[UnitGraph, tuple[PassRecord, ...]]:
+    """Model file -> units."""
+    with phases.phase("import"):
+        model = import_model(source, shapes=options.shapes, dims=options.dims)
+    with phases.phase("passes"):
+        passes: list[Pass] = [*optimisation_level(options.level), *parse_pipeline(options.passes)]
+        report = None if options.on_pass is None else lambda record: options.on_pass and options.on_pass(record, model)
+        records = run_pipeline(model, passes, verify_each=options.verify_each, on_pass=report)
+        return fuse(model, epilogues=options.level != "O0"), tuple(records)
+
+
+def decide(source: Model, target: Target, options: Options, phases: Phases) -> Decision:
+    """Model file -> placement.
+
+    Raises:
+        HetpartError: the model cannot be compiled for `target`; the code says why, `node` where.
+    """
+    units, records = prepare(source, options, phases)
+    with phases.phase("layout"):
+        assignment = assign(units, target.block)
+    with phases.phase("judge"):
+        verdicts = {u.name: {p.name: judge(u, assignment.graph, p) for p in target.processors} for u in assignment.graph}
+        for unit in assignment.graph:
+            ensure_placeable(unit, verdicts[unit.name])
+        costs = {
+            unit.name: {
+                p.name: estimate(unit, assignment.layouts, assignment.graph, p)
+                for p in target.processors
+                if verdicts[unit.name][p.name].level != "unsupported"
+            }
+            for unit in assignment.graph
+        }
+    with phases.phase("partition"):
+        problem = formulate(assignment, target, costs)
+        outcome = solve_all(problem, options.strategy, options.limit)
+    return Decision(target, assignment, records, verdicts, costs, problem, outcome)
+
+
+def placed(placement: Placement) -> Placed:
+    """The planner's view of a placement."""
+    return Placed(
+        {task: mode.processor for task, mode in placement.modes.items()},
+        dict(placement.start_us),
+        {task: mode.length_us for task, mode in placement.modes.items()},
+        placement.makespan_us,
+    )
+
+
+def variants(decision: Decision, options: Options) -> dict[str, Placed]:
+    """The plans of the bundle by variant name: ``main`` and, if asked for, ``cpu``."""
+    plans = {"main": placed(decision.placement)}
+    if options.cpu_fallback:
+        cpu = decision.outcome.baselines.get("cpu")
+        if cpu is None:
+            raise HetpartError("no-cpu-plan", "not every operator can run on the CPU, so there is no CPU-only plan")
+        plans["cpu"] = placed(cpu)
+    return plans

@@ -1,0 +1,120 @@
+"""Does the compiled network compute what onnxruntime computes?
+
+The plan is run, for real, and compared with onnxruntime on the user's own model. A host bundle runs as it is. A
+phone's plan is rehearsed: the same units on the same processors in the same layouts, the CPU's part compiled for this
+machine, the GPU's part with the phone's own OpenCL source.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from hetpart.errors import HetpartError, InternalError
+from hetpart.graph.units import TensorType
+
+TOLERANCE = 1e-4
+"""Relative L2 error allowed for float32 outputs: about ten times what a deep network's reordered sums differ by."""
+
+HALF_TOLERANCE = 2e-2
+"""The same for models that compute in 16-bit floats."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far an output is from the reference.
+
+    Attributes:
+        rel_l2: ``|actual - expected| / |expected|``; of integers and booleans, the share of elements that differ.
+        max_abs: largest absolute difference.
+    """
+
+    rel_l2: float
+    max_abs: float
+
+
+def random_inputs(types: Mapping[str, TensorType], seed: int = 0) -> dict[str, np.ndarray]:
+    """Standard normal floats; integers and booleans are 0 or 1, which is in range for indices, masks and token ids."""
+    rng = np.random.default_rng(seed)
+    inputs = {}
+    for name, kind in types.items():
+        dtype = np.dtype(kind.dtype)
+        if dtype.kind == "f":
+            inputs[name] = rng.standard_normal(kind.shape).astype(dtype)
+        else:
+            inputs[name] = rng.integers(0, 2, kind.shape).astype(dtype)
+    return inputs
+
+
+def reference(
+    source: str | Path | onnx.ModelProto | ir.Model,
+    inputs: Mapping[str, np.ndarray],
+    outputs: list[str] | None = None,
+) -> dict[str, np.ndarray]:
+    """What onnxruntime computes, on one thread, without its optimisations that change rounding.
+
+    Raises:
+        HetpartError: ``reference-failed`` if onnxruntime refuses the model or the inputs.
+    """
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    if isinstance(source, ir.Model):
+        source = ir.to_proto(source)
+    model = source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(source)
+    try:
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        names = outputs or [o.name for o in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    except Exception as error:  # onnxruntime has no common base class for its errors
+        raise HetpartError(
+            "reference-failed",
+            f"onnxruntime cannot run the model, so there is nothing to compare with: {error}",
+            hint="pass --verify none to compile without a comparison",
+        ) from error
+
+
+def compare(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> dict[str, Difference]:
+    """The difference of every output."""
+    return {name: difference(actual[name], expected[name]) for name in expected}
+
+
+def difference(actual: np.ndarray, expected: np.ndarray) -> Difference:
+    """The difference of one array; infinite where shapes differ or one has NaN and the other not."""
+    if actual.shape != expected.shape:
+        raise InternalError("output-shape", f"shape {actual.shape} instead of {expected.shape}")
+    if expected.dtype.kind != "f":
+        wrong = float(np.mean(actual != expected)) if expected.size else 0.0
+        worst = np.abs(actual.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0)
+        return Difference(wrong, float(worst))
+    a, e = actual.astype(np.float64), expected.astype(np.float64)
+    same = (a == e) | (np.isnan(a) & np.isnan(e))
+    delta = np.where(same, 0.0, a - e)
+    norm = float(np.linalg.norm(np.where(np.isfinite(e), e, 0.0)))
+    error = float(np.linalg.norm(delta))
+    if not math.isfinite(error):
+        return Difference(math.inf, math.inf)
+    return Difference(error / norm if norm else error, float(np.abs(delta).max(initial=0.0)))
+
+
+def require_equal(differences: Mapping[str, Difference], expected: Mapping[str, np.ndarray], how: str) -> None:
+    """Raises ``wrong-result`` if any output is further from the reference than its type allows."""
+    for name, found in differences.items():
+        limit = HALF_TOLERANCE if expected[name].dtype == np.float16 else TOLERANCE
+        if expected[name].dtype.kind != "f":
+            limit = 0.0
+        if not found.rel_l2 <= limit:
+            raise InternalError(
+                "wrong-result",
+                f"output {name} differs from onnxruntime by {found.rel_l2:.2e} (relative L2; allowed {limit:.0e}; {how})",
+                node=name,
+                hint="no bundle was written; --verify segments names the first unit that differs",
+            )
