@@ -1,0 +1,134 @@
+"""fold-constants: nodes that read only constants are run now, by onnxruntime, and replaced by their results."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from hetpart.errors import HetpartError, InternalError
+from hetpart.passes.base import Pass
+from hetpart.passes.edit import Array, Editor, constant, is_operator, shape_of
+
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+
+_QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear"})
+"""Not folded: an int8 weight with its scale is what an integer kernel wants."""
+
+_FOLDABLE_DTYPES = "fiub"
+"""numpy dtype kinds that pass through onnxruntime's Python interface."""
+
+
+def is_deterministic(node: ir.Node) -> bool:
+    """False for random operators, of which each run and each copy gives another result, and for foreign domains."""
+    return node.domain == "" and node.op_type not in _RANDOM
+
+
+def lift_constant(editor: Editor, node: ir.Node) -> bool:
+    """Constant -> initialiser of the same name."""
+    if not is_operator(node, "Constant"):
+        return False
+    if "sparse_value" in node.attributes:
+        raise HetpartError("sparse-constant", "sparse constants are not supported", node=node.name)
+    tensor = ir.convenience.get_const_tensor(node.outputs[0])
+    if tensor is None:
+        raise InternalError("bad-constant", "a Constant node has no value", node=node.name)
+    editor.replace_by_constants(node, [tensor])
+    return True
+
+
+def fold_constants(graph: ir.Graph, limit_bytes: int) -> bool:
+    """Fold every node that reads only constants, unless it would turn few bytes into more than `limit_bytes`."""
+    editor = Editor(graph)
+    modified = False
+    for node in graph:
+        if lift_constant(editor, node):
+            modified = True
+        elif _is_foldable(node, limit_bytes) and (results := _run(node, graph.opset_imports[""])) is not None:
+            editor.replace_by_constants(node, [ir.tensor(result) for result in results])
+            modified = True
+    return modified
+
+
+def _is_foldable(node: ir.Node, limit_bytes: int) -> bool:
+    if not is_deterministic(node) or node.op_type in _QUANTISED or not node.inputs:
+        return False
+    if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
+        return False
+    if any(value.is_graph_output() or not value.name for value in node.outputs):
+        return False
+    inputs = [value for value in node.inputs if value is not None]
+    arrays = [constant(value) for value in inputs]
+    if any(array is None or array.dtype.kind not in _FOLDABLE_DTYPES for array in arrays):
+        return False
+    bytes_in = sum(array.nbytes for array in arrays if array is not None)
+    bytes_out = sum(_size_bytes(value) for value in node.outputs)
+    return bytes_out <= max(bytes_in, limit_bytes)
+
+
+def _size_bytes(value: ir.Value) -> int:
+    itemsize = value.dtype.itemsize if value.dtype is not None else 8
+    return math.ceil(math.prod(shape_of(value)) * itemsize)
+
+
+def _run(node: ir.Node, opset: int) -> list[Array] | None:
+    """Outputs of `node`; None if onnxruntime has no kernel for it, which is no reason to refuse the model."""
+    import onnxruntime  # 0.1 s and more; most models have nothing left to fold
+
+    feeds = {value.name: array for value in node.inputs if value is not None and (array := constant(value)) is not None}
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [ir.to_proto(node)],
+            "fold",
+            [
+                onnx.helper.make_tensor_value_info(
+                    name or "", onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+                )
+                for name, array in feeds.items()
+            ],
+            [onnx.ValueInfoProto(name=value.name) for value in node.outputs],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", opset)],
+        ir_version=10,  # the newest that every supported onnxruntime reads
+    )
+    errors = onnxruntime.capi.onnxruntime_pybind11_state
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return [np.asarray(result) for result in session.run(None, feeds)]
+    except (errors.NotImplemented, errors.InvalidGraph, errors.Fail):
+        return None
+
+
+@dataclass(frozen=True)
+class FoldConstants(Pass):
+    """Runs what depends on constants only; quantisation and random operators stay.
+
+    Before::
+
+        const @w: f32[8,4]
+        %t = Transpose(@w) {perm=[1,0]}
+        %y = MatMul(%x, %t)
+
+    After::
+
+        const @t: f32[4,8]
+        %y = MatMul(%x, @t)
+
+    Attributes:
+        limit_bytes: results that are larger than the inputs are kept only up to this size (Expand, Tile, ...).
+    """
+
+    name: ClassVar[str] = "fold-constants"
+    limit_bytes: int = 1 << 20
+
+    def apply(self, model: ir.Model) -> bool:
+        return fold_constants(model.graph, self.limit_bytes)
