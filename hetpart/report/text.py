@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +20,7 @@ def render_check(report: CheckReport) -> Group:
     """A rich renderable; readable at 100 columns, its length grows with the kinds of operators, not with nodes."""
     if not report.nodes:
         return Group(Text("the model has no operators"))
-    parts = [_operators(report), _summary(report), *_reasons(report), _greedy(report)]
+    parts: list[RenderableType] = [_operators(report), _summary(report), *_reasons(report), _greedy(report)]
     return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
 
 
