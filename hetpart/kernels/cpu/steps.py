@@ -1,0 +1,301 @@
+"""Epilogue steps as TIR expressions, and the float32 functions they are made of.
+
+LLVM turns a vector of ``expf`` or ``tanhf`` into one libm call per lane, so exp, tanh, erf and log are written here as
+polynomials, which vectorise; their relative error is a few units in 1e-7, and NaN propagates. Only `pow` with a general
+exponent calls libm.
+
+Everything here must be called while a TVM IRBuilder is active, best with vectors (loads at a `tirx.Ramp`): a value that
+is used twice is held in a register array of the current frame. Scalars inside a vectorised loop give the same numbers,
+but must be bound to variables, which TVM's passes replace by the bound expressions: the expressions, and the time to
+compile them, grow exponentially (seconds for one erf).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import tirx
+from tvm.tirx.script.builder import ir as T
+
+from hetpart.graph.epilogue import Step
+from hetpart.kernels.cpu.emit import registers
+
+Expr = Any  # tvm PrimExpr of float32, scalar or vector
+
+
+def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]) -> Expr:
+    """`steps` applied to `acc` one after the other.
+
+    Args:
+        steps: the epilogue.
+        acc: float32 expression, scalar or vector.
+        load_operand: the element(s) of operand `i` that belong to `acc`, with the same dtype as `acc`.
+    """
+    for step in steps:
+        if step.operand is not None:
+            operand = load_operand(step.operand)
+            left, right = (operand, acc) if step.reverse else (acc, operand)
+            acc = _BINARY[step.op](left, right)
+        elif step.constants:
+            acc = _PARAMETRIC[step.op](acc, *step.constants)
+        else:
+            acc = _UNARY[step.op](acc)
+    return acc
+
+
+def exp(x: Expr) -> Expr:
+    """e^x over the whole float32 range: infinity above 88.72, denormals and then zero below -87.33."""
+    fraction, scale = _exp_parts(x)
+    half = scale >> 1  # 2^scale in two factors, of which none overflows
+    return (fraction + 1.0) * _power_of_two(half) * _power_of_two(scale - half)
+
+
+def expm1(x: Expr) -> Expr:
+    """e^x - 1 without cancellation near zero, for x <= 88."""
+    fraction, scale = _exp_parts(_maximum(x, -87.0))
+    factor = _hold(_power_of_two(scale))
+    return factor * fraction + (factor - 1.0)
+
+
+def log(x: Expr) -> Expr:
+    """Natural logarithm: -infinity at zero, NaN below it, denormals included."""
+    x = _hold(x)
+    tiny = x < _constant(x, 2.0**-126)
+    bits = _hold(tirx.reinterpret(_dtype("int32", x), _where(tiny, x * 2.0**23, x)))
+    exponent = _hold((bits - 0x3F3504F3) >> 23)  # leaves a mantissa of [sqrt(1/2), sqrt(2)), whose bits are subtracted
+    mantissa = _hold(tirx.reinterpret(_dtype("float32", x), bits - (exponent << 23)))
+    scale = _hold(tirx.Cast(_dtype("float32", x), exponent) - _where(tiny, 23.0, _constant(x, 0.0)))
+    series = _twice_atanh((mantissa - 1.0) / (mantissa + 1.0), terms=6)
+    result = scale * _LN2_HIGH + (scale * _LN2_LOW + series)
+    result = _where(x <= 3.4028234e38, result, x)  # infinity and NaN
+    result = _where(x < 0.0, math.nan, result)
+    return _where(tirx.EQ(x, _constant(x, 0.0)), -math.inf, result)
+
+
+def sigmoid(x: Expr) -> Expr:
+    """1 / (1 + e^-x)."""
+    return 1.0 / (1.0 + exp(0.0 - x))
+
+
+def tanh(x: Expr) -> Expr:
+    """Rational minimax approximation on [-9, 9], constant beyond (the 13/6 one of Eigen's generic ``ptanh_float``)."""
+    odd = (
+        4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
+        -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16,
+    )  # fmt: skip
+    even = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+    x = _hold(_clamp(x, -9.0, 9.0))
+    square = _hold(x * x)
+    return x * _polynomial(square, odd) / _polynomial(square, even)
+
+
+def erf(x: Expr) -> Expr:
+    """Two minimax polynomials in |x|, joined at 0.921875 (N. Juffa's ``erff``, as in onnxruntime's MLAS)."""
+    near = (1.28379151e-1, -3.76124859e-1, 1.12818025e-1, -2.67667342e-2, 4.99339588e-3, -5.99104969e-4)
+    far = (1.28717512e-1, 6.34846687e-1, 1.06777847e-1, -2.42545605e-2, 3.88393435e-3, -3.83208680e-4, 1.72948930e-5)
+    x = _hold(x)
+    magnitude = _hold(_minimum(tirx.abs(x), 3.925))
+    inner = x * _polynomial(_hold(x * x), near) + x
+    outer = _hold(1.0 - exp(0.0 - (magnitude * _polynomial(magnitude, far) + magnitude)))
+    return _where(magnitude < 0.921875, inner, _where(x < 0.0, 0.0 - outer, outer))
+
+
+def softplus(x: Expr) -> Expr:
+    """log(1 + e^x), as max(x, 0) + log1p(e^-|x|) with log1p(u) = 2 atanh(u / (2 + u))."""
+    x = _hold(x)
+    u = _hold(exp(0.0 - tirx.abs(x)))
+    return _maximum(x, 0.0) + _twice_atanh(u / (u + 2.0), terms=9)
+
+
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4  # their sum is ln 2; products of the first with an exponent are exact
+
+
+def _exp_parts(x: Expr) -> tuple[Expr, Expr]:
+    """``(fraction, scale)`` with e^x == (1 + fraction) * 2^scale: the reduction and polynomial of Cephes' ``expf``."""
+    coefficients = (
+        5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4
+    )  # fmt: skip
+    x = _hold(_clamp(x, -105.0, 89.0))
+    n = _hold(tirx.floor(x * (1 / math.log(2)) + 0.5))
+    rest = _hold(x - n * _LN2_HIGH - n * _LN2_LOW)
+    return _hold(rest * rest * _polynomial(rest, coefficients) + rest), _hold(tirx.Cast(_dtype("int32", x), n))
+
+
+def _power_of_two(exponent: Expr) -> Expr:
+    return tirx.reinterpret(_dtype("float32", exponent), (exponent + 127) << 23)
+
+
+def _twice_atanh(s: Expr, terms: int) -> Expr:
+    """2 atanh(s) by its Taylor series."""
+    s = _hold(s)
+    return s * _polynomial(_hold(s * s), [2 / (2 * k + 1) for k in range(terms)])
+
+
+def _polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
+    """Horner's rule; the coefficient of x^0 stands first."""
+    result = _constant(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        result = result * x + coefficient
+    return result
+
+
+def _softsign(x: Expr) -> Expr:
+    x = _hold(x)
+    return x / (tirx.abs(x) + 1.0)
+
+
+def _gelu(x: Expr) -> Expr:
+    x = _hold(x)
+    return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
+
+
+def _gelu_tanh(x: Expr) -> Expr:
+    x = _hold(x)
+    return x * sigmoid((x + x * x * x * 0.044715) * math.sqrt(8 / math.pi))  # (1 + tanh(u)) / 2 == sigmoid(2 u)
+
+
+def _silu(x: Expr) -> Expr:
+    x = _hold(x)
+    return x * sigmoid(x)
+
+
+def _hardswish(x: Expr) -> Expr:
+    x = _hold(x)
+    return x * _clamp(x * (1 / 6) + 0.5, 0.0, 1.0)
+
+
+def _mish(x: Expr) -> Expr:
+    """x tanh(log(1 + e^x)) == x n / (n + 2) with n = e^x (e^x + 2); the quotient is 1 beyond x = 20."""
+    x = _hold(x)
+    e = _hold(exp(_minimum(x, 20.0)))
+    n = _hold(e * (e + 2.0))
+    return x * (n / (n + 2.0))
+
+
+def _square(x: Expr) -> Expr:
+    x = _hold(x)
+    return x * x
+
+
+def _sign(x: Expr) -> Expr:
+    x = _hold(x)
+    return _where(x > 0.0, 1.0, _where(x < 0.0, -1.0, x))
+
+
+def _leaky_relu(x: Expr, slope: Expr | float) -> Expr:
+    x = _hold(x)
+    return _where(x < 0.0, x * slope, x)
+
+
+def _elu(x: Expr, alpha: float) -> Expr:
+    x = _hold(x)
+    return _where(x < 0.0, expm1(_minimum(x, 0.0)) * alpha, x)
+
+
+def _pow_const(x: Expr, exponent: float) -> Expr:
+    if exponent == 0.5:
+        return tirx.sqrt(x)
+    if exponent == int(exponent) and 1 <= abs(exponent) <= 4:
+        x = _hold(x)
+        product = math.prod([x] * (int(abs(exponent)) - 1), start=x)
+        return product if exponent > 0 else 1.0 / product
+    return tirx.pow(x, _constant(x, exponent))
+
+
+def _larger(a: Expr, b: Expr) -> Expr:
+    a, b = _hold(a), _hold(b)
+    return _where(tirx.any(a > b, tirx.NE(a, a)), a, b)
+
+
+def _smaller(a: Expr, b: Expr) -> Expr:
+    a, b = _hold(a), _hold(b)
+    return _where(tirx.any(a < b, tirx.NE(a, a)), a, b)
+
+
+def _clamp(x: Expr, lo: float, hi: float) -> Expr:
+    return _minimum(_maximum(x, lo), hi)
+
+
+def _maximum(x: Expr, bound: float) -> Expr:
+    """max(x, bound) that keeps NaN; LLVM makes one instruction of it."""
+    x = _hold(x)
+    return _where(x < bound, bound, x)
+
+
+def _minimum(x: Expr, bound: float) -> Expr:
+    """min(x, bound) that keeps NaN."""
+    x = _hold(x)
+    return _where(x > bound, bound, x)
+
+
+def _hold(value: Expr) -> Expr:
+    """`value`, computed once."""
+    lanes = value.ty.dtype.lanes
+    if lanes == 1:
+        return T.Bind(value)  # a one-element array would be shared by the lanes of an enclosing vectorised loop
+    register = registers((lanes,), str(value.ty.dtype.with_lanes(1)))
+    T.buffer_store(register, value, [tirx.Ramp(0, 1, lanes)])
+    return register[tirx.Ramp(0, 1, lanes)]
+
+
+def _where(condition: Expr, then: Expr | float, otherwise: Expr) -> Expr:
+    return tirx.Select(condition, _constant(otherwise, then) if isinstance(then, float) else then, otherwise)
+
+
+def _constant(like: Expr, value: float) -> Expr:
+    return tirx.const(value, _dtype("float32", like))
+
+
+def _dtype(element: str, like: Expr) -> str:
+    """The type of `element` with as many lanes as `like`."""
+    lanes = like.ty.dtype.lanes
+    return element if lanes == 1 else f"{element}x{lanes}"
+
+
+_UNARY: dict[str, Callable[[Expr], Expr]] = {
+    "relu": lambda x: _maximum(x, 0.0),
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+    "exp": exp,
+    "log": log,
+    "sqrt": tirx.sqrt,
+    "abs": tirx.abs,
+    "neg": lambda x: 0.0 - x,
+    "reciprocal": lambda x: 1.0 / x,
+    "erf": erf,
+    "floor": tirx.floor,
+    "ceil": tirx.ceil,
+    "softplus": softplus,
+    "softsign": _softsign,
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "silu": _silu,
+    "hardswish": _hardswish,
+    "mish": _mish,
+    "rsqrt": lambda x: 1.0 / tirx.sqrt(x),
+    "square": _square,
+    "sign": _sign,
+}
+
+_PARAMETRIC: dict[str, Callable[..., Expr]] = {
+    "clip": _clamp,
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "hard_sigmoid": lambda x, alpha, beta: _clamp(x * alpha + beta, 0.0, 1.0),
+    "add_const": lambda x, c: x + c,
+    "mul_const": lambda x, c: x * c,
+    "pow_const": _pow_const,
+}
+
+_BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "max": _larger,
+    "min": _smaller,
+    "pow": tirx.pow,
+    "prelu": _leaky_relu,
+}
