@@ -16,7 +16,7 @@ Delay = tuple[tuple[int, ...], ...]
 
 
 class Option(NamedTuple):
-    """A mode: where the result is made, how long it takes, and which processors it holds from its start for how long."""
+    """A mode: where it makes the result, how long it takes, and which processors it holds for how long from its start."""
 
     processor: int
     length: int

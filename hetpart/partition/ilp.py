@@ -1,10 +1,10 @@
 """Strategy ``ilp``: the shortest schedule, with a proof of how far from the optimum it can be.
 
 Cut nodes split the graph into segments. Between two cut nodes only the processors these run on matter, so the optimum
-is a shortest path over (cut node, option), whose arc lengths are small exact problems. They are solved lazily: every arc
-has a lower and an upper bound; while the shortest path by lower bounds is shorter than the shortest by upper bounds,
-the open arcs on it are solved. Equal segments share their arcs. Segments that are too big for an exact solve are
-improved window by window first and keep a gap if CP-SAT cannot close it.
+is a shortest path over (cut node, option) whose arc lengths are small exact problems. These are solved lazily: every
+arc has a lower and an upper bound, and while the shortest path by lower bounds is shorter than the shortest by upper
+bounds, the open arcs on it are solved. Equal segments share their arcs. A segment too big for an exact solve is improved
+window by window first, and keeps a gap if CP-SAT cannot close it.
 
 The result is compared with the baselines in the end and is never worse than the best of them; where one of the
 one-processor baselines is as good, it wins, because it has fewer transfers to go wrong.
@@ -80,7 +80,7 @@ class Chain:
 
     def shortest(self, length: Callable[[Arc], int]) -> tuple[int, list[Key]]:
         """Length and arcs of the shortest path from source to sink; ties go to earlier options."""
-        reached = {i: 0 for i in range(len(self.dag.options[0]))}
+        reached = dict.fromkeys(range(len(self.dag.options[0])), 0)
         steps: list[dict[int, Key]] = []
         for segment, number in zip(self.segments, self.structures, strict=True):
             ways = {

@@ -11,6 +11,7 @@ before it starts or start after it finishes. In topological order it is a node t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hetpart.partition.dag import Dag, Delay, Option
 
@@ -35,26 +36,21 @@ def split(dag: Dag) -> list[Segment]:
         if reach <= v:
             cuts.append(v)
         reach = max([reach, *(w for w, _ in dag.successors[v])])
-    return [_segment(dag, first, last) for first, last in zip(cuts, cuts[1:], strict=False)]
+    return [_segment(dag, first, last) for first, last in pairwise(cuts)]
 
 
 def _segment(dag: Dag, first: int, last: int) -> Segment:
     source = tuple(Option(option.processor, 0, ()) for option in dag.options[first])
-    edges = [
-        (u - first, w - first, delay)
-        for u in range(first, last)
-        for w, delay in dag.successors[u]
-    ]  # fmt: skip
+    edges = [(u - first, w - first, delay) for u in range(first, last) for w, delay in dag.successors[u]]
     return Segment(first, last, Dag(dag.processors, (source, *dag.options[first + 1 : last + 1]), tuple(edges)))
 
 
 def without_implied_edges(dag: Dag) -> Dag:
     """`dag` less the edges that its other edges imply."""
     predecessors = [dict(edges) for edges in dag.predecessors]
-    for u in range(len(dag)):
-        targets = [w for w, _ in dag.successors[u]]
-        if len(targets) > 1:
-            _drop_implied(dag, predecessors, u, targets[-1])
+    for u, successors in enumerate(dag.successors):
+        if len(successors) > 1:
+            _drop_implied(dag, predecessors, u, successors[-1][0])
     edges = sorted((u, w, delay) for w, into in enumerate(predecessors) for u, delay in into.items())
     return Dag(dag.processors, dag.options, tuple(edges))
 
@@ -62,33 +58,31 @@ def without_implied_edges(dag: Dag) -> Dag:
 def _drop_implied(dag: Dag, predecessors: list[dict[int, Delay]], u: int, last: int) -> None:
     """Removes from `predecessors` the edges out of `u` that longer ways imply; `last` is u's last successor.
 
-    ``wait[w][i][j]``: w in its j-th option starts at least that long after u finishes in its i-th option.
+    ``wait[w][i][j]``: in its j-th option, w cannot start earlier after the finish of u in its i-th option.
     """
     wait: dict[int, list[list[int]]] = {}
     for w in range(u + 1, last + 1):
-        ways = [(x, delay) for x, delay in predecessors[w].items() if x in wait]
+        middles = [(x, delay) for x, delay in predecessors[w].items() if x in wait]
         direct = predecessors[w].get(u)
-        if not ways and direct is None:
+        if not middles and direct is None:
             continue
-        indirect = [
-            [
-                max(
-                    (
-                        min(
-                            since + middle.length + delay[middle.processor][reader.processor]
-                            for since, middle in zip(wait[x][i], dag.options[x], strict=True)
-                        )
-                        for x, delay in ways
-                    ),
-                    default=-1,
-                )
-                for reader in dag.options[w]
-            ]
-            for i in range(len(dag.options[u]))
-        ]
-        if direct is not None:
-            needed = [[direct[maker.processor][reader.processor] for reader in dag.options[w]] for maker in dag.options[u]]
-            if all(have >= need for h, n in zip(indirect, needed, strict=True) for have, need in zip(h, n, strict=True)):
-                del predecessors[w][u]
-            indirect = [list(map(max, h, n)) for h, n in zip(indirect, needed, strict=True)]
-        wait[w] = indirect
+        wait[w] = []
+        implied = bool(middles)
+        for i, maker in enumerate(dag.options[u]):
+            row = []
+            for reader in dag.options[w]:
+                indirect = max((_way(wait[x][i], dag.options[x], reader, delay) for x, delay in middles), default=0)
+                needed = direct[maker.processor][reader.processor] if direct is not None else 0
+                implied = implied and indirect >= needed
+                row.append(max(indirect, needed))
+            wait[w].append(row)
+        if implied:
+            predecessors[w].pop(u, None)
+
+
+def _way(wait: list[int], options: tuple[Option, ...], reader: Option, delay: Delay) -> int:
+    """The least time until `reader` may start, over the options of the node between, of which each starts after `wait`."""
+    return min(
+        since + option.length + delay[option.processor][reader.processor]
+        for since, option in zip(wait, options, strict=True)
+    )
