@@ -6,6 +6,7 @@ the unrolled parts depend on the spec. A statement is emitted where the Python c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -191,3 +192,14 @@ def plain_float32(*layouts: Layout) -> None:
 def storage_dtype(dtype: str) -> str:
     """An unsigned integer dtype of the same width, for kernels that only move elements."""
     return f"uint{8 * np.dtype(dtype).itemsize}"
+
+
+def copy_kernel(symbol: str, layout: Plain) -> Any:
+    """``(x, out, lo, hi)`` of extent 1 that copies a row-major tensor of any dtype."""
+    size, dtype = math.prod(layout.shape), storage_dtype(layout.dtype)
+
+    def body(_: Expr, x: Buffer, out: Buffer) -> None:
+        source, target = flat(x, size, dtype), flat(out, size, dtype)
+        vector_loop(size, (16, 1), lambda i, _: T.buffer_store(target, source[i], [i]))
+
+    return range_kernel(symbol, (layout, layout), body)
