@@ -34,6 +34,7 @@ class Table:
         return HetpartError("bad-target", f"{self.source}: {self._name(key)} must be {expected}{found}", hint=hint)
 
     def __contains__(self, key: str) -> bool:
+        self._read.add(key)
         return key in self._data
 
     def __iter__(self) -> Iterator[str]:
@@ -95,7 +96,7 @@ class Table:
 
     def tables(self, key: str) -> tuple[Table, ...]:
         """An array of tables; absent means empty."""
-        if key not in self._data:
+        if key not in self:
             return ()
         value = self._take(key)
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
@@ -104,7 +105,7 @@ class Table:
 
     def facts(self, key: str) -> dict[str, str]:
         """A free table of scalars, rendered as text; absent means empty."""
-        if key not in self._data:
+        if key not in self:
             return {}
         table = self.table(key)
         for name, value in table._data.items():

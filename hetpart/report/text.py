@@ -74,7 +74,8 @@ def _reasons(report: CheckReport) -> list[Text]:
         more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
         text = Text()
         text.append(f"{processor}: {reason}", style=_STYLE[verdict.level])
-        text.append(f" ({len(nodes)} nodes: {', '.join(nodes[:_SHOWN_NODES])}{more})\n  {verdict.message}")
+        count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
+        text.append(f" ({count}: {', '.join(nodes[:_SHOWN_NODES])}{more})\n  {verdict.message}")
         if verdict.hint:
             text.append(f"\n  hint: {verdict.hint}")
         texts.append(text)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hetpart.errors import HetpartError
+from hetpart.targets import CpuCodegen, load_target, target_names
+from hetpart.targets.schema import COMPUTE_CLASSES, MEMORY_CLASSES
+
+SHIPPED = Path(sys.modules["hetpart.targets"].__file__ or "").parent
+
+
+def edited(tmp_path: Path, old: str, new: str, name: str = "sd855") -> str:
+    """Path of a copy of a shipped target with one replacement."""
+    text = (SHIPPED / f"{name}.toml").read_text()
+    assert old in text
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new, 1))
+    return str(path)
+
+
+def refusal(path: str) -> HetpartError:
+    with pytest.raises(HetpartError) as caught:
+        load_target(path)
+    return caught.value
+
+
+def test_shipped_names() -> None:
+    assert target_names() == ("host", "sd855")
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_shipped_target_is_complete(name: str) -> None:
+    target = load_target(name)
+    assert target.name == name
+    assert target.host.kind == "cpu"
+    for processor in target.processors:
+        if processor.cost is not None:
+            assert set(processor.cost.efficiency) == {*COMPUTE_CLASSES, *MEMORY_CLASSES}
+    for source in ("cpu", "gpu"):
+        assert target.link(source, {"cpu": "gpu", "gpu": "cpu"}[source]).fixed_us > 0
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_files_are_short_and_every_cost_has_a_source(name: str) -> None:
+    lines = (SHIPPED / f"{name}.toml").read_text().splitlines()
+    assert len(lines) < 120
+    section = ""
+    for line in lines:
+        section = line if line.startswith("[") else section
+        if section.endswith(".cost]") and "peak" in line:
+            assert "#" in line, line
+
+
+def test_sd855_is_the_chip_we_mean() -> None:
+    target = load_target("sd855")
+    cpu, gpu, dsp = target.processors
+    assert (cpu.kind, gpu.kind, dsp.kind) == ("cpu", "opencl", "hexagon")
+    assert target.block == 4
+    assert cpu.threads == sum(cluster.cores for cluster in cpu.clusters) == 4
+    assert cpu.cost is not None
+    clock_ghz = sum(cluster.cores * cluster.clock_mhz for cluster in cpu.clusters) / 1e3
+    assert cpu.cost.peak_gflops == pytest.approx(16 * clock_ghz, rel=1e-3)  # 2 pipelines, 4 lanes, multiply-add
+    assert dsp.cost is None
+
+
+def test_host_follows_this_machine() -> None:
+    target = load_target("host")
+    assert target.block in (4, 8, 16)
+    codegen = target.host.codegen
+    assert isinstance(codegen, CpuCodegen)
+    assert codegen.native
+    assert codegen.lanes == target.block
+    assert [processor.core for processor in target.processors] == [0, 1]
+
+
+def test_unknown_name_suggests_the_closest() -> None:
+    error = refusal("sd885")
+    assert error.code == "unknown-target"
+    assert error.hint is not None
+    assert "did you mean sd855?" in error.hint
+    assert "host, sd855" in error.hint
+
+
+def test_missing_file() -> None:
+    error = refusal("no/such/phone.toml")
+    assert error.code == "target-file"
+    assert "no/such/phone.toml" in error.message
+
+
+def test_not_toml(tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert refusal(str(path)).code == "target-file"
+    path.write_text("title = ")
+    assert refusal(str(path)).code == "target-file"
+
+
+def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
+    target = load_target(edited(tmp_path, '"Qualcomm Snapdragon 855"', '"My phone"'))
+    assert (target.name, target.title) == ("mine", "My phone")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("unified_memory = true", "unified_memory = 1", "unified_memory must be true or false, not 1"),
+        ("block = 4 ", 'block = "four" ', "block must be a whole number of at least 1, not 'four'"),
+        ("block = 4 ", "block = 8 ", "processors.cpu.codegen.lanes must be equal to the target's block (8), not 4"),
+        ("launch_us = 8.0", "launch_us = -1", "processors.cpu.cost.launch_us must be a number of at least 0, not -1"),
+        (
+            "peak_gflops = 161.6",
+            "peak_gflops = nan",
+            "processors.cpu.cost.peak_gflops must be a positive number, not nan",
+        ),
+        ("depthwise = 0.30", "depthwize = 0.30", "efficiency.depthwise must be a positive number; it is missing"),
+        ("threads = 4", "thread = 4", "unknown key processors.cpu.thread"),
+        ('kind = "cpu"', 'kind = "npu"', "processors.cpu.kind must be one of cpu, opencl, hexagon, not 'npu'"),
+        ('kind = "opencl"', 'kind = "cpu"', "processors.gpu.codegen.triples must be a list of strings; it is missing"),
+        ('name = "prime"', "name = 7", "processors.cpu.clusters[0].name must be a non-empty string, not 7"),
+        ("work_group = [8, 8, 1]", "work_group = [8, 8]", "work_group must be a list of three positive whole numbers"),
+        ('source = "gpu"', 'source = "npu"', "links[0].source must be one of cpu, gpu, dsp, not 'npu'"),
+        ('target = "cpu"', 'target = "gpu"', "links[0].target must be another processor than the source"),
+        ("mattr = []", "mattr = [1]", "processors.cpu.codegen.mattr must be a list of strings"),
+        ("[processors.cpu.facts]", "[processors.cpu.facts]\nlist = [1]", "facts.list must be a string, a number"),
+    ],
+)
+def test_malformed_names_the_key_and_what_is_expected(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    error = refusal(edited(tmp_path, old, new))
+    assert error.code == "bad-target"
+    assert expected in error.message
+    assert error.message.startswith("mine.toml: ")
+
+
+def test_misspelt_key_is_suggested(tmp_path: Path) -> None:
+    assert refusal(edited(tmp_path, "threads = 4", "thread = 4")).hint == "did you mean threads?"
+
+
+def test_links_must_be_complete(tmp_path: Path) -> None:
+    text = (SHIPPED / "sd855.toml").read_text()
+    path = tmp_path / "mine.toml"
+    path.write_text(text[: text.rindex("[[links]]")])
+    assert "one from cpu to gpu is needed" in refusal(str(path)).message
+
+
+def test_no_processors(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "t"\nblock = 4\nunified_memory = true\n[processors]\n')
+    assert "processors must be tables of which the first" in refusal(str(path)).message
+
+
+def test_unknown_processor_and_link() -> None:
+    target = load_target("sd855")
+    with pytest.raises(HetpartError, match="has no processor 'npu'"):
+        target.processor("npu")
+    with pytest.raises(HetpartError, match="no link from cpu to dsp"):
+        target.link("cpu", "dsp")
+
+
+def test_importing_targets_is_light() -> None:
+    code = (
+        "import sys, hetpart.targets as t; t.load_target('sd855'); print('tvm' in sys.modules, 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
