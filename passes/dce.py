@@ -11,6 +11,13 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from hetpart.passes.base import Pass
 
 
+def remove_dead_code(model: ir.Model) -> bool:
+    """Remove unread nodes, optional outputs and initialisers; True if there were any."""
+    outputs_before = sum(len(node.outputs) for node in model.graph)
+    removed = RemoveUnusedNodesPass()(model).modified
+    return removed or sum(len(node.outputs) for node in model.graph) != outputs_before
+
+
 @dataclass(frozen=True)
 class DeadCodeElimination(Pass):
     """Removes what is computed in vain, unread optional outputs included.
@@ -30,6 +37,4 @@ class DeadCodeElimination(Pass):
     name: ClassVar[str] = "dce"
 
     def apply(self, model: ir.Model) -> bool:
-        outputs_before = sum(len(node.outputs) for node in model.graph)
-        removed = RemoveUnusedNodesPass()(model).modified
-        return removed or sum(len(node.outputs) for node in model.graph) != outputs_before
+        return remove_dead_code(model)

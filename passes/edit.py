@@ -99,6 +99,11 @@ class Editor:
         self._values |= {v.name for node in graph for v in node.outputs}
         self._nodes = {node.name for node in graph}
 
+    @property
+    def opset(self) -> int:
+        """Version of the standard operators."""
+        return self.graph.opset_imports[""]
+
     def constant(self, name: str, data: Array | ir.TensorProtocol) -> ir.Value:
         """A new initialiser called `name`, or `name` with a number if that is taken. A tensor is shared, not copied."""
         tensor = data if isinstance(data, ir.TensorProtocol) else ir.tensor(data)
@@ -166,6 +171,10 @@ class Editor:
         shape = shape_of(node.outputs[0])
         attributes = {"allowzero": 1} if 0 in shape else {}
         self.become(node, "Reshape", [source, self.integers(f"{node.name}/shape", shape)], attributes)
+
+    def set_integers(self, node: ir.Node, name: str, numbers: Sequence[int]) -> None:
+        """Set an attribute that is a list of integers."""
+        node.attributes.add(ir.AttrInt64s(name, tuple(numbers)))
 
     def replace_by_constants(self, node: ir.Node, tensors: Sequence[ir.TensorProtocol]) -> None:
         """Remove `node`; initialisers with the names of its outputs hold `tensors` instead."""
