@@ -1,0 +1,62 @@
+"""import_model: read, refuse what cannot be compiled, pin shapes, fold, bring to one opset, type every value.
+
+All of it works on a skeleton of the model from which the large weights were taken out (see `skeleton`), so that a
+model of several gigabytes is never copied; they return, still memory-mapped, in the last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+
+from hetpart.frontend.load import read_proto
+from hetpart.frontend.opset import convert_opset
+from hetpart.frontend.pin import pin_shapes
+from hetpart.frontend.simplify import simplify
+from hetpart.frontend.skeleton import Skeleton
+from hetpart.frontend.validate import check_result, check_source, name_nodes
+
+
+def import_model(
+    source: str | Path | onnx.ModelProto | ir.Model,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> ir.Model:
+    """Import an ONNX model for compilation; neither the file nor a model object passed in is changed.
+
+    Args:
+        source: a file, or a model in memory. External data are found relative to the file, and memory-mapped.
+        shapes: full shapes of inputs by name; fixes their dynamic dimensions.
+        dims: sizes of symbolic dimensions by name (``{"batch": 1}``), wherever they occur.
+
+    Returns:
+        A model at `hetpart.frontend.opset.OPSET` without functions and control flow, whatever is computable ahead of
+        time folded into initialisers, every node uniquely named, every value with a static shape and dtype.
+
+    Raises:
+        HetpartError: the model or an argument cannot be used; the code says why, the hint what to do.
+    """
+    if isinstance(source, ir.Model):
+        skeleton = Skeleton.of_ir(source)
+    elif isinstance(source, onnx.ModelProto):
+        skeleton = Skeleton.of_proto(source, base_dir="")
+    else:
+        path = Path(source)
+        skeleton = Skeleton.of_proto(read_proto(path), base_dir=path.resolve().parent)
+    model = skeleton.model
+    name_nodes(model.graph)
+    check_source(model)
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+        name_nodes(model.graph)
+    pin_shapes(model, skeleton.weights, shapes or {}, dims or {})
+    model = simplify(model)  # before the conversion, which does not look into the branches of an If
+    model = simplify(convert_opset(model))
+    name_nodes(model.graph)
+    check_result(model)
+    return skeleton.attach(model)

@@ -1,0 +1,245 @@
+"""Refuse, by name and with a reason, what hetpart cannot compile: before anything else is done, and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+from onnx import TensorProto, defs
+
+from hetpart.errors import HetpartError
+
+OLDEST_OPSET = 7
+"""Opset 7 brought NumPy broadcasting; older models need another reading of half of the operators."""
+
+SUPPORTED_DTYPES = frozenset(
+    {
+        TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE, TensorProto.BOOL,
+        TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64,
+        TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64,
+    }
+)  # fmt: skip
+
+_DOMAINS = {"": "ai.onnx", "ai.onnx.ml": "ai.onnx.ml"}
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+_CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
+_EXPORT_HINTS = {
+    "com.microsoft": "these are ONNX Runtime's own: export without its optimiser, or with opset operators only",
+    "org.pytorch.aten": "the exporter fell through to ATen: export with a newer PyTorch or opset",
+}
+
+
+def name_nodes(graph: onnx.GraphProto) -> None:
+    """Give every node a unique name: its own, or ``<OpType>_<index>``; a repeated one gets a number."""
+    given = {node.name for node in graph.node if node.name}
+    taken: set[str] = set()
+    for index, node in enumerate(graph.node):
+        base = node.name or f"{node.op_type}_{index}"
+        name = base
+        attempt = 1
+        while name in taken or (name in given and name != node.name):
+            name = f"{base}_{attempt}"
+            attempt += 1
+        node.name = name
+        taken.add(name)
+
+
+def check_source(model: onnx.ModelProto) -> None:
+    """Refuse a model (a named skeleton, otherwise as the user gave it) that hetpart cannot import.
+
+    Raises:
+        HetpartError: ``opset-too-old``, ``opset-too-new``, ``unknown-domain``, ``unknown-operator``,
+            ``random-operator``, ``training-mode``, ``unsupported-dtype``, ``sparse-initialiser``, ``duplicate-name``,
+            ``missing-name``, ``undefined-value``, or ``invalid-model`` for what else ONNX's checker finds.
+    """
+    _check_ir_version(model)
+    versions = _opset_versions(model)
+    functions = {(function.domain, function.name) for function in model.functions}
+    _check_nodes(model.graph.node, versions, functions)
+    for function in model.functions:
+        _check_nodes(function.node, versions | {o.domain: o.version for o in function.opset_import}, functions)
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise HetpartError("sparse-initialiser", "sparse initialisers are not supported", node=name,
+                           hint="export the model with dense weights")  # fmt: skip
+    for value in (*model.graph.input, *model.graph.output):
+        _check_type(value)
+    for tensor in model.graph.initializer:
+        _check_dtype(tensor.data_type, f"initialiser '{tensor.name}'", tensor.name)
+    _check_names(model.graph)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise HetpartError("invalid-model", f"the ONNX checker refuses the model: {error}".strip()) from error
+
+
+def check_result(model: onnx.ModelProto) -> None:
+    """Refuse what folding and inference left dynamic, untyped or undecided.
+
+    Raises:
+        HetpartError: ``control-flow``, ``training-mode``, ``dynamic-shape`` or ``unsupported-dtype``, naming the node
+            and the value.
+    """
+    types = {value.name: value for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in _CONTROL_FLOW and not node.domain:
+            raise HetpartError(
+                "control-flow", f"{node.op_type} '{node.name}' depends on data that are known only at run time",
+                node=node.name, hint="export the model without data-dependent control flow (tracing, not scripting)",
+            )  # fmt: skip
+        if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] and not _is_false(model, node.input[2]):
+            raise HetpartError("training-mode", f"Dropout '{node.name}' is in training mode", node=node.name,
+                               hint="export the model for inference (model.eval())")  # fmt: skip
+        for name in node.output:
+            if not name or name in constants:
+                continue
+            if name not in types:
+                raise HetpartError("dynamic-shape", f"the type of value '{name}' cannot be inferred", node=node.name)
+            _check_type(types[name])
+            _check_static(types[name], node)
+
+
+def _check_ir_version(model: onnx.ModelProto) -> None:
+    if model.ir_version > onnx.IR_VERSION:
+        raise HetpartError(
+            "opset-too-new", f"the model has IR version {model.ir_version}; the onnx package reads up to {onnx.IR_VERSION}",
+            hint="update the onnx package, or export with an older opset",
+        )  # fmt: skip
+
+
+def _opset_versions(model: onnx.ModelProto) -> dict[str, int]:
+    versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
+    if "" not in versions:
+        raise HetpartError("invalid-model", "the model does not say which ONNX opset it uses")
+    version = versions[""]
+    if version < OLDEST_OPSET:
+        raise HetpartError(
+            "opset-too-old", f"the model uses opset {version}; hetpart reads opset {OLDEST_OPSET} and up",
+            hint="export it again with a newer opset, or run onnx.version_converter on it",
+        )  # fmt: skip
+    if version > defs.onnx_opset_version():
+        raise HetpartError(
+            "opset-too-new", f"the model uses opset {version}; the onnx package knows up to {defs.onnx_opset_version()}",
+            hint="update the onnx package, or export with an older opset",
+        )  # fmt: skip
+    return versions
+
+
+def _check_nodes(
+    nodes: Iterator[onnx.NodeProto] | list[onnx.NodeProto], versions: dict[str, int], functions: set[tuple[str, str]]
+) -> None:
+    for node in nodes:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if (node.domain, node.op_type) not in functions:
+            _check_operator(node, domain, versions)
+            if not domain:
+                _check_inference_only(node, versions[""])
+        for attribute in node.attribute:
+            for subgraph in (attribute.g, *attribute.graphs):
+                _check_nodes(subgraph.node, versions, functions)
+
+
+def _check_operator(node: onnx.NodeProto, domain: str, versions: dict[str, int]) -> None:
+    if domain not in _DOMAINS:
+        raise HetpartError(
+            "unknown-domain", f"{node.op_type} '{node.name}' is from the operator set '{domain}', which is not ONNX's",
+            node=node.name, hint=_EXPORT_HINTS.get(domain, "export with standard operators, or as a model-local function"),
+        )  # fmt: skip
+    if domain not in versions:
+        raise HetpartError("invalid-model", f"the model does not import the operator set '{domain}'", node=node.name)
+    try:
+        deprecated = defs.get_schema(node.op_type, versions[domain], domain).deprecated
+    except defs.SchemaError:
+        deprecated = True
+    if deprecated:
+        raise HetpartError(
+            "unknown-operator",
+            f"{_DOMAINS[domain]} opset {versions[domain]} has no operator {node.op_type} (node '{node.name}')",
+            node=node.name,
+            hint="the opset that the model declares may be wrong; or export with standard operators",
+        )
+
+
+def _check_inference_only(node: onnx.NodeProto, version: int) -> None:
+    if node.op_type in _RANDOM:
+        raise HetpartError("random-operator", f"{node.op_type} '{node.name}' makes outputs random", node=node.name,
+                           hint="export the model for inference, with noise as an input if it is needed")  # fmt: skip
+    if node.op_type == "BatchNormalization":
+        flag = any(attribute.name == "training_mode" and attribute.i for attribute in node.attribute)
+        statistics = version < 14 and any(node.output[1:])  # before opset 14 the outputs said so
+        if flag or statistics:
+            raise HetpartError(
+                "training-mode", f"BatchNormalization '{node.name}' is in training mode", node=node.name,
+                hint="export the model for inference (model.eval())",
+            )  # fmt: skip
+
+
+def _check_type(value: onnx.ValueInfoProto) -> None:
+    kind = value.type.WhichOneof("value")
+    if kind is None:
+        return  # an output without a type: inference finds it
+    if kind != "tensor_type":
+        raise HetpartError(
+            "unsupported-dtype", f"value '{value.name}' is a {kind.removesuffix('_type').replace('_', ' ')}, not a tensor",
+            node=value.name,
+        )  # fmt: skip
+    _check_dtype(value.type.tensor_type.elem_type, f"value '{value.name}'", value.name)
+
+
+def _check_dtype(dtype: int, what: str, name: str) -> None:
+    if dtype not in SUPPORTED_DTYPES:
+        text = TensorProto.DataType.Name(dtype).lower()
+        raise HetpartError("unsupported-dtype", f"{what} has the element type {text}", node=name,
+                           hint="float, integers of 8 bits and more, and bool are supported")  # fmt: skip
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """Every value is made once, has a name, and is made before it is read."""
+    made: set[str] = set()
+
+    def define(name: str, what: str) -> None:
+        if not name:
+            raise HetpartError("missing-name", f"{what} has no name")
+        if name in made:
+            raise HetpartError("duplicate-name", f"value '{name}' is made twice: again by {what}", node=name)
+        made.add(name)
+
+    for value in graph.input:
+        define(value.name, "a graph input")
+    for tensor in graph.initializer:
+        define(tensor.name, "an initialiser")
+    later = {name for node in graph.node for name in node.output}
+    for node in graph.node:
+        for name in node.input:
+            if name and name not in made:
+                fault = "comes later in the file" if name in later else "nothing makes"
+                raise HetpartError(
+                    "undefined-value", f"{node.op_type} '{node.name}' reads '{name}', which {fault}", node=node.name,
+                    hint="the file is not valid ONNX: nodes must be in topological order",
+                )  # fmt: skip
+        for name in node.output:
+            if name:
+                define(name, f"node '{node.name}'")
+    for output in graph.output:
+        if output.name not in made:
+            raise HetpartError("undefined-value", f"nothing makes the graph output '{output.name}'", node=output.name)
+
+
+def _check_static(value: onnx.ValueInfoProto, node: onnx.NodeProto) -> None:
+    tensor = value.type.tensor_type
+    if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim):
+        return
+    shape = ",".join(str(dim.dim_value) if dim.HasField("dim_value") else "?" for dim in tensor.shape.dim)
+    shown = f"the shape {shape}" if tensor.HasField("shape") else "no known rank"
+    raise HetpartError(
+        "dynamic-shape", f"value '{value.name}' of {node.op_type} '{node.name}' has {shown} at compile time",
+        node=node.name, hint="its shape depends on data: hetpart compiles static shapes only",
+    )  # fmt: skip
+
+
+def _is_false(model: onnx.ModelProto, name: str) -> bool:
+    tensor = next((tensor for tensor in model.graph.initializer if tensor.name == name), None)
+    return tensor is not None and not onnx.numpy_helper.to_array(tensor).any()
