@@ -1,0 +1,129 @@
+"""Addresses in channel-blocked maps, and the halo that every producer clears.
+
+Indices count vectors of one channel block (see hetpart.graph.layout.Blocked), not floats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hetpart.errors import InternalError
+from hetpart.graph.layout import Blocked
+from hetpart.kernels.opencl.text import affine, indent, loop, vector
+
+
+@dataclass(frozen=True)
+class Position:
+    """The C names (or ``0``) of an image, channel block, row and column."""
+
+    image: str
+    block: str
+    row: str
+    column: str
+
+
+def strides(layout: Blocked) -> tuple[int, int, int, int]:
+    """Vectors from one image, block, row and column to the next."""
+    plane = layout.rows * layout.columns
+    return layout.blocks * plane, plane, layout.columns, 1
+
+
+def index(layout: Blocked, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
+    """Index of the vector at `at`, moved by `shift` blocks, rows and columns."""
+    image, block, row, column = strides(layout)
+    origin = layout.halo.top * row + layout.halo.left
+    moved = shift[0] * block + shift[1] * row + shift[2] * column
+    return affine([(at.image, image), (at.block, block), (at.row, row), (at.column, column)], origin + moved)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An epilogue operand of a blocked output; broadcasts where its n, h or w is 1, and where its c is 1."""
+
+    layout: Blocked
+    out: Blocked
+    name: str
+
+    def __post_init__(self) -> None:
+        one = self.layout
+        if one.block != self.out.block or any(
+            size not in (1, wanted) for size, wanted in zip(one.shape, self.out.shape, strict=True)
+        ):
+            raise InternalError("operand-layout", f"{one} does not broadcast to {self.out}")
+
+    @property
+    def scalar(self) -> bool:
+        """Whether lane 0 stands for all channels."""
+        return self.layout.c == 1 and self.out.c > 1
+
+    @property
+    def argument_width(self) -> int:
+        return 1 if self.scalar else self.layout.block
+
+    def load(self, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
+        """The vector of `out`'s block that belongs to `at`, moved by `shift` blocks, rows and columns."""
+        n, c, h, w = self.layout.shape
+        image, block, row, column = strides(self.layout)
+        names = [
+            (at.image, image if n > 1 else 0),
+            (at.block, block if c > 1 else 0),
+            (at.row, row if h > 1 else 0),
+            (at.column, column if w > 1 else 0),
+        ]
+        moved = sum(step * by for (_, step), by in zip(names[1:], shift, strict=True))
+        constant = self.layout.halo.top * row + self.layout.halo.left + moved
+        if not self.scalar:
+            return f"{self.name}[{affine(names, constant)}]"
+        lanes = self.layout.block
+        lane0 = affine([(name, step * lanes) for name, step in names], constant * lanes)
+        return f"({vector(lanes)})({self.name}[{lane0}])"
+
+
+def clear_halo(out: Blocked, at: Position, blocks: int, rows: int, columns: int, name: str = "out") -> list[str]:
+    """Statements that clear the halo beside the tile of `blocks` x `rows` x `columns` vectors at `at`.
+
+    Every item does this for its own tile; together they clear the whole halo. `name` points to vectors.
+    """
+    halo = out.halo
+    if not halo:
+        return []
+    edges = [
+        (halo.top and rows < out.h, f"{at.row} == 0"),
+        (halo.bottom and rows < out.h, f"{at.row} == {out.h - rows}"),
+        (halo.left and columns < out.w, f"{at.column} == 0"),
+        (halo.right and columns < out.w, f"{at.column} == {out.w - columns}"),
+    ]
+    outside = [
+        (halo.top, "line < 0"),
+        (halo.bottom, f"line >= {out.h}"),
+        (halo.left, "place < 0"),
+        (halo.right, f"place >= {out.w}"),
+    ]
+    at_edge = [condition for wanted, condition in edges if wanted]
+    in_halo = " || ".join(condition for wanted, condition in outside if wanted)
+    y0, y1 = _extended(at.row, rows, out.h, halo.top, halo.bottom)
+    x0, x1 = _extended(at.column, columns, out.w, halo.left, halo.right)
+
+    def clear(block: str) -> list[str]:
+        target = index(out, Position(at.image, at.block, "line", "place"))
+        if block != "0":
+            target += f" + {block} * {strides(out)[1]}"
+        return [f"if ({in_halo}) {name}[{target}] = ({vector(out.block)})(0.0f);"]
+
+    lines = [
+        f"for (int line = {y0}; line < {y1}; line++)",
+        *indent([f"for (int place = {x0}; place < {x1}; place++)", *indent(loop("i", blocks, clear))]),
+    ]
+    always = (rows == out.h and (halo.top or halo.bottom)) or (columns == out.w and (halo.left or halo.right))
+    if at_edge and not always:
+        lines = [f"if ({' || '.join(at_edge)})", *indent(lines)]
+    return ["// At the edge of the map: clear the halo too.", *lines]
+
+
+def _extended(name: str, size: int, extent: int, before: int, after: int) -> tuple[str, str]:
+    """First and last + 1 coordinate of a tile, halo included where the tile touches the edge."""
+    if size == extent:
+        return str(-before), str(extent + after)
+    start = f"{name} == 0 ? {-before} : {name}" if before else name
+    stop = f"{name} + {size}"
+    return start, (f"({name} == {extent - size} ? {extent + after} : {stop})" if after else stop)

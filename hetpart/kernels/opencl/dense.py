@@ -1,0 +1,69 @@
+"""Dense layers: row-major x times constant weights, which are packed so that every work-item streams its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from hetpart.errors import InternalError
+from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl import steps
+from hetpart.kernels.opencl.gemm import GemmTile
+from hetpart.kernels.opencl.grid import item
+from hetpart.kernels.opencl.plain import RowOperand
+from hetpart.kernels.opencl.text import affine, const_in, kernel, result, vector
+from hetpart.kernels.spec import DenseSpec
+
+
+def source(spec: DenseSpec, device: Device, symbol: str) -> str:
+    if math.prod(spec.x.shape) != spec.m * spec.k or math.prod(spec.out.shape) != spec.m * spec.n:
+        raise InternalError("kernel-layout", f"a {spec.m} x {spec.k} x {spec.n} product cannot make {spec.out}")
+    tile = _tile(spec, device)
+    operands = [RowOperand.of(f"operand{i}", form.shape, spec.out.shape) for i, form in enumerate(spec.operands)]
+    number = item(0, tile.across)
+    form = vector(tile.width)
+    body = [
+        *tile.grid().guard(device),
+        *tile.locate(),
+        "",
+        *tile.declare(lambda v: f"b[{affine([(number, tile.vectors)], v)}]" if spec.bias else f"({form})(0.0f)"),
+        f"__global const float* from = x + row * {spec.k};",
+        f"__global const {form}* weights = w + {affine([(number, spec.k * tile.vectors)])};",
+        *tile.multiply(spec.k, lambda v: f"weights[{v}]", f"weights += {tile.vectors};"),
+        *tile.store(symbol, spec.steps, operands, "row"),
+    ]
+    bias = ", plus bias" if spec.bias else ""
+    comment = [
+        f"{symbol}: ({spec.m} x {spec.k}) times ({spec.k} x {spec.n}){bias}{steps.describe(spec.steps)}.",
+        f"A work-item computes {tile.rows} row(s) of {tile.columns} columns.",
+    ]
+    arguments = [
+        const_in("x"),
+        *(const_in(operand.name) for operand in operands),
+        const_in("w", tile.width),
+        *([const_in("b", tile.width)] if spec.bias else []),
+        result("out"),
+    ]
+    return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, tile.width))
+
+
+def launch(spec: DenseSpec, device: Device) -> Launch:
+    return _tile(spec, device).grid().launch(device)
+
+
+def pack(spec: DenseSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Weights (tile, k, columns) and bias (tile, columns); the last tile overlaps its neighbour if n needs it."""
+    tile = _tile(spec, device)
+    starts = [min(number * tile.columns, spec.n - tile.columns) for number in range(tile.across)]
+    w = constants["w"].astype(np.float32, copy=False).reshape(spec.k, spec.n)
+    weights = np.stack([w[:, start : start + tile.columns] for start in starts])
+    if not spec.bias:
+        return (weights,)
+    b = constants["b"].astype(np.float32, copy=False).reshape(spec.n)
+    return weights, np.stack([b[start : start + tile.columns] for start in starts])
+
+
+def _tile(spec: DenseSpec, device: Device) -> GemmTile:
+    return GemmTile.choose(device, spec.m, spec.n, batch=1)

@@ -1,0 +1,107 @@
+"""Matrix products of row-major data: what dense layers and products of two activations share.
+
+A work-item computes `rows` x `vectors` sums, ``sum<row>_<vector>``, of `width` columns each. The last tile of a row or
+column starts early enough to be whole: what it shares with its neighbour is computed twice, alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hetpart.graph.epilogue import Step
+from hetpart.kernels.kernel import Device
+from hetpart.kernels.opencl import steps, tiles
+from hetpart.kernels.opencl.grid import Grid, item
+from hetpart.kernels.opencl.plain import RowOperand, store, vector_width
+from hetpart.kernels.opencl.text import affine, for_range, vector
+
+MAX_VECTORS = 8
+
+
+@dataclass(frozen=True)
+class GemmTile:
+    """The tile of an (m, n) matrix that one work-item computes, and how many such tiles there are."""
+
+    m: int
+    n: int
+    rows: int
+    vectors: int
+    width: int
+
+    @staticmethod
+    def choose(device: Device, m: int, n: int, batch: int) -> GemmTile:
+        """The tile with the least time (see `tiles.time`) for `batch` matrices."""
+        width = vector_width(device, n)
+        fitting = [
+            GemmTile(m, n, rows, vectors, width)
+            for vectors in range(1, min(MAX_VECTORS, n // width) + 1)
+            for rows in range(1, min(m, tiles.MAX_SUMS) + 1)
+            if tiles.fits(device, vectors, rows)
+        ]
+        return min(fitting, key=lambda tile: tiles.time(device, tile.vectors, tile.rows, tile.count * batch))
+
+    @property
+    def columns(self) -> int:
+        return self.vectors * self.width
+
+    @property
+    def across(self) -> int:
+        return -(-self.n // self.columns)
+
+    @property
+    def down(self) -> int:
+        return -(-self.m // self.rows)
+
+    @property
+    def count(self) -> int:
+        return self.across * self.down
+
+    def grid(self, batch: int = 1) -> Grid:
+        return Grid(self.across, self.down, batch)
+
+    def locate(self) -> list[str]:
+        """Declarations of ``column`` and ``row``, the tile's first."""
+        return [
+            f"const int column = {_start(0, self.n, self.columns, self.across)};",
+            f"const int row = {_start(1, self.m, self.rows, self.down)};",
+        ]
+
+    def declare(self, start: Callable[[int], str]) -> list[str]:
+        """Declarations of the sums; `start` gives the first value of a vector of columns."""
+        form = vector(self.width)
+        lines = [f"const {form} start{v} = {start(v)};" for v in range(self.vectors)]
+        for row in range(self.rows):
+            lines.append(f"{form} " + ", ".join(f"sum{row}_{v} = start{v}" for v in range(self.vectors)) + ";")
+        return lines
+
+    def multiply(self, depth: int, weight: Callable[[int], str], advance: str) -> list[str]:
+        """The loop over the `depth` summands. ``from`` points to the tile's first row, whose rows are `depth` apart.
+
+        `weight` is the expression of a vector of columns of the right-hand side's current row, and `advance` the
+        statement that goes on to the next row.
+        """
+        body = [f"const {vector(self.width)} w{v} = {weight(v)};" for v in range(self.vectors)]
+        for row in range(self.rows):
+            body.append(f"const float x{row} = from[{affine([('k', 1)], row * depth)}];")
+            body += [f"sum{row}_{v} += x{row} * w{v};" for v in range(self.vectors)]
+        return for_range("k", "0", str(depth), [*body, advance])
+
+    def store(self, symbol: str, epilogue: Sequence[Step], operands: Sequence[RowOperand], row: str) -> list[str]:
+        """Statements that apply the epilogue and store. `row` is the number of the tile's first row in the output."""
+        lines = []
+        for r in range(self.rows):
+            lines.append(f"const int row{r} = {row} + {r};" if r else f"const int row0 = {row};")
+            for v in range(self.vectors):
+                column = affine([("column", 1)], v * self.width)
+                values = [operand.load(f"row{r}", column, self.width) for operand in operands]
+                value = steps.call(symbol, epilogue, f"sum{r}_{v}", values)
+                lines.append(store(value, "out", f"row{r} * {self.n} + {column}", self.width))
+        return lines
+
+
+def _start(axis: int, extent: int, size: int, tiles_along: int) -> str:
+    number = item(axis, tiles_along)
+    if number == "0" or size == 1:
+        return number
+    return f"min({number} * {size}, {extent - size})" if extent % size else f"{number} * {size}"

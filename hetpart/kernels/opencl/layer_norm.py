@@ -1,0 +1,70 @@
+"""Layer normalisation of row-major rows, with or without the mean: one work-item per row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl.grid import Grid, item
+from hetpart.kernels.opencl.plain import load, partial, reduce, store, sweep, vector_width
+from hetpart.kernels.opencl.text import affine, const_in, kernel, literal, result, vector
+from hetpart.kernels.spec import LayerNormSpec
+
+
+def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
+    width = vector_width(device, spec.length)
+    form = vector(width)
+    start = affine([(item(0, spec.rows), spec.length)])
+
+    def value(count: int) -> str:
+        loaded = load("from", "i", count)
+        return loaded if spec.rms else f"{loaded} - mean"
+
+    def add(count: int) -> list[str]:
+        return [f"{partial('sum', width, count)} += {load('from', 'i', count)};"]
+
+    def add_square(count: int) -> list[str]:
+        return [f"const {vector(count)} d = {value(count)};", f"{partial('squares', width, count)} += d * d;"]
+
+    def finish(count: int) -> list[str]:
+        scaled = f"({value(count)}) * factor * {load('w', 'i', count)}"
+        return [store(f"{scaled} + {load('b', 'i', count)}" if spec.bias else scaled, "to", "i", count)]
+
+    sum_lines, total = reduce("sum", width, "+")
+    square_lines, squares = reduce("squares", width, "+")
+    mean = [
+        f"{form} sum = ({form})(0.0f);",
+        *sweep(spec.length, width, add),
+        *sum_lines,
+        f"const float mean = {total} / {literal(spec.length)};",
+    ]
+    body = [
+        *_grid(spec).guard(device),
+        f"__global const float* from = x + {start};",
+        f"__global float* to = out + {start};",
+        *([] if spec.rms else mean),
+        f"{form} squares = ({form})(0.0f);",
+        *sweep(spec.length, width, add_square),
+        *square_lines,
+        f"const float factor = 1.0f / sqrt({squares} / {literal(spec.length)} + {literal(spec.epsilon)});",
+        *sweep(spec.length, width, finish),
+    ]
+    kind = "RMS normalisation" if spec.rms else "layer normalisation"
+    arguments = [const_in("x"), const_in("w"), *([const_in("b")] if spec.bias else []), result("out")]
+    return kernel(symbol, [f"{symbol}: {kind} of {spec.rows} rows of {spec.length}."], arguments, body)
+
+
+def launch(spec: LayerNormSpec, device: Device) -> Launch:
+    return _grid(spec).launch(device)
+
+
+def pack(spec: LayerNormSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Scale, and the bias if there is one."""
+    roles = ("scale", "b") if spec.bias else ("scale",)
+    return tuple(np.ascontiguousarray(constants[role], np.float32).reshape(spec.length) for role in roles)
+
+
+def _grid(spec: LayerNormSpec) -> Grid:
+    return Grid(spec.rows)

@@ -1,0 +1,116 @@
+"""Batched products of two activations, with ONNX's broadcasting of the batch axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hetpart.errors import InternalError
+from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl import steps
+from hetpart.kernels.opencl.gemm import GemmTile
+from hetpart.kernels.opencl.grid import item
+from hetpart.kernels.opencl.plain import RowOperand, Strided, broadcast_strides, load
+from hetpart.kernels.opencl.text import affine, const_in, kernel, result, vector
+from hetpart.kernels.spec import MatmulSpec
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A product with all axes spelled out: a (..., m, k), b (..., k, n), out (*batch, m, n)."""
+
+    a: tuple[int, ...]
+    b: tuple[int, ...]
+    batch: tuple[int, ...]
+
+    @staticmethod
+    def of(spec: MatmulSpec) -> _Problem:
+        """As numpy.matmul has it: a vector on the left is a row, one on the right a column."""
+        a = spec.a.shape if len(spec.a.shape) > 1 else (1, *spec.a.shape)
+        b = spec.b.shape if len(spec.b.shape) > 1 else (*spec.b.shape, 1)
+        try:
+            batch = np.broadcast_shapes(a[:-2], b[:-2])
+        except ValueError:
+            batch = ()
+        problem = _Problem(a, b, batch)
+        if a[-1] != b[-2] or math.prod(spec.out.shape) != math.prod(batch) * problem.m * problem.n:
+            raise InternalError("kernel-layout", f"{spec.a} times {spec.b} is not {spec.out}")
+        return problem
+
+    @property
+    def m(self) -> int:
+        return self.a[-2]
+
+    @property
+    def k(self) -> int:
+        return self.a[-1]
+
+    @property
+    def n(self) -> int:
+        return self.b[-1]
+
+    @property
+    def count(self) -> int:
+        """Matrices in the batch."""
+        return math.prod(self.batch)
+
+    def matrix(self, shape: tuple[int, ...], index: str) -> str:
+        """Offset of the first element of matrix number `index` of a or b."""
+        strides = broadcast_strides(shape[:-2], self.batch)
+        size = shape[-2] * shape[-1]
+        return Strided.of(self.batch, tuple(stride * size for stride in strides)).offset(index)
+
+
+def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
+    problem = _Problem.of(spec)
+    tile = _tile(problem, device)
+    # operands broadcast to out.shape, which lacks the axes that a vector argument never had
+    shape = (*problem.batch, problem.m, problem.n)
+    operands = [
+        RowOperand.of(f"operand{i}", _spelled_out(form.shape, spec), shape) for i, form in enumerate(spec.operands)
+    ]
+    form = vector(tile.width)
+    body = [
+        *tile.grid(problem.count).guard(device),
+        *tile.locate(),
+        f"const int matrix = {item(2, problem.count)};",
+        "",
+        *tile.declare(lambda v: f"({form})(0.0f)"),
+        f"__global const float* from = a + {problem.matrix(problem.a, 'matrix')} + row * {problem.k};",
+        f"__global const float* right = b + {problem.matrix(problem.b, 'matrix')} + column;",
+        *tile.multiply(problem.k, lambda v: load("right", str(v * tile.width), tile.width), f"right += {problem.n};"),
+        *tile.store(symbol, spec.steps, operands, affine([("matrix", problem.m), ("row", 1)])),
+    ]
+    comment = [
+        f"{symbol}: {problem.count} product(s) ({problem.m} x {problem.k}) times ({problem.k} x {problem.n})"
+        f"{steps.describe(spec.steps)}.",
+        f"A work-item computes {tile.rows} row(s) of {tile.columns} columns.",
+    ]
+    arguments = [const_in("a"), const_in("b"), *(const_in(operand.name) for operand in operands), result("out")]
+    return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, tile.width))
+
+
+def launch(spec: MatmulSpec, device: Device) -> Launch:
+    problem = _Problem.of(spec)
+    return _tile(problem, device).grid(problem.count).launch(device)
+
+
+def pack(spec: MatmulSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    return ()
+
+
+def _tile(problem: _Problem, device: Device) -> GemmTile:
+    return GemmTile.choose(device, problem.m, problem.n, problem.count)
+
+
+def _spelled_out(operand: tuple[int, ...], spec: MatmulSpec) -> tuple[int, ...]:
+    """An operand's shape with the axes that `out` lacks because a or b is a vector."""
+    padded = (1,) * (len(spec.out.shape) - len(operand)) + operand
+    if len(spec.b.shape) == 1:
+        padded = (*padded, 1)
+    if len(spec.a.shape) == 1:
+        padded = (*padded[:-1], 1, padded[-1])
+    return padded

@@ -1,0 +1,143 @@
+"""Row-major tensors: vector width, broadcasting, and loops over contiguous rows.
+
+Row-major data need not come in whole vectors and is not aligned to them, hence vloadN and vstoreN.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hetpart.errors import InternalError
+from hetpart.kernels.kernel import Device
+from hetpart.kernels.opencl.text import for_range, indent, vector
+
+
+def vector_width(device: Device, length: int) -> int:
+    """Floats to compute at once along a row of `length`.
+
+    One register on tile devices (32 registers on x86 means AVX-512, 16 means AVX2), a float4 on SIMT GPUs; less for
+    short rows.
+    """
+    widest = (16 if device.registers >= 32 else 8) if device.tile_items else 4
+    while widest > length:
+        widest //= 2
+    return widest
+
+
+def load(pointer: str, offset: str, width: int) -> str:
+    """`width` floats at `pointer` + `offset`."""
+    if width == 1:
+        return f"{pointer}[{offset}]"
+    return f"vload{width}(0, {pointer} + {offset})" if offset != "0" else f"vload{width}(0, {pointer})"
+
+
+def store(value: str, pointer: str, offset: str, width: int) -> str:
+    if width == 1:
+        return f"{pointer}[{offset}] = {value};"
+    return f"vstore{width}({value}, 0, {pointer} + {offset});"
+
+
+def sweep(length: int, width: int, body: Callable[[int], list[str]]) -> list[str]:
+    """`body` for ``i`` along a row of `length`: in steps of `width`, then one by one for what remains.
+
+    `body` gets the number of floats to handle at ``i``.
+    """
+    whole = length // width * width
+    lines = []
+    if whole:
+        lines += [f"for (int i = 0; i < {whole}; i += {width}) {{", *indent(body(width)), "}"]
+    if whole < length:
+        lines += for_range("i", str(whole), str(length), body(1))
+    return lines
+
+
+def partial(name: str, width: int, count: int) -> str:
+    """What a step of `count` floats adds to: the sum `name` of `width` lanes, or its first lane for the remainder."""
+    return f"{name}.s0" if count == 1 < width else name
+
+
+def reduce(name: str, width: int, combine: str) -> tuple[list[str], str]:
+    """Declarations that combine the lanes of the vector `name` by a function or operator, and the result's name."""
+    lines = []
+    while width > 1:
+        width //= 2
+        low, high = (f"{name}.lo", f"{name}.hi")
+        value = f"{low} {combine} {high}" if combine in "+*" else f"{combine}({low}, {high})"
+        base = name.rstrip("0123456789")
+        lines.append(f"const {vector(width)} {base}{width} = {value};")
+        name = f"{base}{width}"
+    return lines, name
+
+
+@dataclass(frozen=True)
+class Strided:
+    """How a tensor is walked by a single index over `extents` (row-major): the stride of each extent, in elements."""
+
+    extents: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @staticmethod
+    def of(extents: tuple[int, ...], strides: tuple[int, ...]) -> Strided:
+        """Neighbouring extents that are one contiguous (or constant) walk become one; extents of 1 disappear."""
+        merged: list[tuple[int, int]] = []
+        for extent, stride in zip(extents, strides, strict=True):
+            if extent == 1:
+                continue
+            if merged and merged[-1][1] == stride * extent:
+                merged[-1] = (merged[-1][0] * extent, stride)
+            else:
+                merged.append((extent, stride))
+        return Strided(tuple(e for e, _ in merged), tuple(s for _, s in merged))
+
+    def offset(self, index: str) -> str:
+        """Offset of the element with number `index`, a C name or ``0``."""
+        parts = []
+        inner = math.prod(self.extents)
+        for number, (extent, stride) in enumerate(zip(self.extents, self.strides, strict=True)):
+            inner //= extent
+            if stride == 0 or index == "0":
+                continue
+            text = index if inner == 1 else f"{index} / {inner}"
+            text = text if number == 0 else f"{text} % {extent}"
+            parts.append(text if stride == 1 else f"{text} * {stride}")
+        return " + ".join(parts) or "0"
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides of a dense tensor, in elements."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def broadcast_strides(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides with which `shape` is read under ONNX broadcasting to `out`; 0 where it repeats."""
+    padded = (1,) * (len(out) - len(shape)) + shape
+    if len(padded) != len(out) or any(a not in (1, b) for a, b in zip(padded, out, strict=True)):
+        raise InternalError("operand-layout", f"{shape} does not broadcast to {out}")
+    return tuple(stride if extent > 1 else 0 for extent, stride in zip(padded, row_major(padded), strict=True))
+
+
+@dataclass(frozen=True)
+class RowOperand:
+    """A tensor that is broadcast to rows: offset of a row by the row's number, and whether a row is a single value."""
+
+    name: str
+    rows: Strided
+    single: bool
+
+    @staticmethod
+    def of(name: str, shape: tuple[int, ...], out: tuple[int, ...], inner_rank: int = 1) -> RowOperand:
+        """`shape` broadcast to `out`, whose last `inner_rank` axes are the row."""
+        strides = broadcast_strides(shape, out)
+        split = len(out) - inner_rank
+        inner = strides[split:]
+        return RowOperand(name, Strided.of(out[:split], strides[:split]), not any(inner))
+
+    def load(self, row: str, column: str, width: int) -> str:
+        """`width` values at `column` of row `row`."""
+        offset = self.rows.offset(row)
+        if self.single:
+            value = f"{self.name}[{offset}]"
+            return value if width == 1 else f"({vector(width)})({value})"
+        return load(self.name, column if offset == "0" else f"{offset} + {column}", width)

@@ -1,0 +1,162 @@
+"""Layout changes by copy, also into a range of channels of a wider map (concatenation).
+
+A work-item copies one row (SIMT: one pixel) of one channel block of the blocked side. It writes only lanes of its own
+channels: the others of a shared block belong to another input of the concatenation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from hetpart.errors import InternalError
+from hetpart.graph.layout import Blocked, Layout
+from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl.blocked import Position, clear_halo, strides
+from hetpart.kernels.opencl.grid import Grid, item
+from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, kernel, result, vector
+from hetpart.kernels.spec import RepackSpec
+
+
+def source(spec: RepackSpec, device: Device, symbol: str) -> str:
+    _check(spec)
+    side, blocks = _side(spec), _blocks(spec)
+    grid = _grid(spec, device)
+    n, block = side.n, side.block
+    depth = item(2, n * len(blocks))
+    image, number = "0", depth
+    lines = []
+    if n > 1:
+        image, number = "image", f"{depth} % {len(blocks)}" if len(blocks) > 1 else "0"
+        lines.append(f"const int image = {f'{depth} / {len(blocks)}' if len(blocks) > 1 else depth};")
+    lines.append(f"const int block = {affine([(number, 1)], blocks.start)};")
+    lines.append(f"const int row = {item(1, side.h)};")
+    columns = 1 if grid.x > 1 else side.w
+    if columns == 1:
+        lines.append(f"const int column = {item(0, side.w)};")
+    at = Position(image, "block", "row", "column")
+    copy = _copy(spec, at)
+    body = [
+        *grid.guard(device),
+        *lines,
+        *(copy if columns == 1 else for_range("column", "0", str(side.w), copy)),
+    ]
+    if isinstance(spec.out, Blocked) and spec.out.halo:
+        start = at if columns == 1 else Position(image, "block", "row", "0")
+        body.append(f"__global {vector(block)}* map = (__global {vector(block)}*)out;")
+        body += clear_halo(spec.out, start, 1, 1, columns, name="map")
+    comment = [f"{symbol}: copies x {_describe(spec.x)} to channel {spec.channel} of out {_describe(spec.out)}."]
+    return kernel(symbol, comment, [const_in("x"), result("out")], body)
+
+
+def launch(spec: RepackSpec, device: Device) -> Launch:
+    return _grid(spec, device).launch(device)
+
+
+def pack(spec: RepackSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    return ()
+
+
+def _side(spec: RepackSpec) -> Blocked:
+    """The blocked map whose blocks are distributed over the work-items."""
+    return spec.out if isinstance(spec.out, Blocked) else _blocked(spec.x)
+
+
+def _blocked(layout: Layout) -> Blocked:
+    if not isinstance(layout, Blocked):
+        raise InternalError("kernel-layout", f"{layout} has no blocked partner")
+    return layout
+
+
+def _channels(layout: Layout, side: Blocked) -> int:
+    return layout.c if isinstance(layout, Blocked) else math.prod(layout.shape) // (side.n * side.h * side.w)
+
+
+def _blocks(spec: RepackSpec) -> range:
+    """Blocks of the blocked side that hold channels of x."""
+    side = _side(spec)
+    if side is spec.out:
+        last = spec.channel + _channels(spec.x, side) - 1
+        return range(spec.channel // side.block, last // side.block + 1)
+    return range(side.blocks)
+
+
+def _grid(spec: RepackSpec, device: Device) -> Grid:
+    side = _side(spec)
+    return Grid(1 if device.tile_items else side.w, side.h, side.n * len(_blocks(spec)))
+
+
+def _check(spec: RepackSpec) -> None:
+    side = _side(spec)
+    for layout in (spec.x, spec.out):
+        if isinstance(layout, Blocked):
+            fits = (layout.n, layout.h, layout.w) == (side.n, side.h, side.w)
+        else:
+            fits = math.prod(layout.shape) % (side.n * side.h * side.w) == 0
+        if not fits:
+            raise InternalError("kernel-layout", f"cannot copy {spec.x} into {spec.out}")
+    if spec.channel < 0 or spec.channel + _channels(spec.x, side) > _channels(spec.out, side):
+        raise InternalError("kernel-layout", f"{spec.x} does not fit into {spec.out} at channel {spec.channel}")
+
+
+def _copy(spec: RepackSpec, at: Position) -> list[str]:
+    """Statements that copy the channels of block ``block`` at one pixel."""
+    side = _side(spec)
+    count = _channels(spec.x, side)
+    # channel of x that lies in lane 0 of the block
+    first = affine([("block", side.block)], -spec.channel if side is spec.out else 0)
+    into = spec.channel
+    spare_is_ours = into + count == _channels(spec.out, side)
+    if isinstance(spec.x, Blocked) and isinstance(spec.out, Blocked) and _aligned(spec.x, spec.out, into):
+        source = f"x + {_element(spec.x, side, at, first)}"
+        target = f"out + {_element(spec.out, side, at, affine([('block', side.block)]))}"
+        width = side.block
+        whole = f"vstore{width}(vload{width}(0, {source}), 0, {target});"
+        if spare_is_ours or count % width == 0:
+            return [whole]
+        last = _blocks(spec).stop - 1
+        return [f"if (block < {last}) {whole}", "else {", *indent(_lanes(spec, at, first)), "}"]
+    return _lanes(spec, at, first)
+
+
+def _lanes(spec: RepackSpec, at: Position, first: str) -> list[str]:
+    side = _side(spec)
+    count = _channels(spec.x, side)
+    source = _element(spec.x, side, at, "k")
+    target = _element(spec.out, side, at, "k" if spec.channel == 0 else f"(k + {spec.channel})")
+    start, stop = f"max(0, {first})", f"min({count}, {first} + {side.block})"
+    return for_range("k", start, stop, [f"out[{target}] = x[{source}];"])
+
+
+def _aligned(x: Blocked, out: Blocked, channel: int) -> bool:
+    """Whether every block of x lands in exactly one block of out, as a vector."""
+    return x.block == out.block > 1 and channel % out.block == 0
+
+
+def _element(layout: Layout, side: Blocked, at: Position, channel: str) -> str:
+    """Offset, in floats, of a channel of `layout` at pixel `at`."""
+    if isinstance(layout, Blocked):
+        image, plane, row, column = (stride * layout.block for stride in strides(layout))
+        origin = layout.halo.top * row + layout.halo.left * column
+        return affine(
+            [
+                (at.image, image),
+                (f"({channel}) / {layout.block}", plane),
+                (f"({channel}) % {layout.block}", 1),
+                (at.row, row),
+                (at.column, column),
+            ],
+            origin,
+        )
+    area = side.h * side.w
+    channels = _channels(layout, side)
+    return affine(
+        [(at.image, channels * area), (f"({channel})", area), (at.row, side.w), (at.column, 1)],
+    )
+
+
+def _describe(layout: Layout) -> str:
+    shape = " x ".join(map(str, layout.shape))
+    return f"{shape} in blocks of {layout.block}" if isinstance(layout, Blocked) else f"{shape} in rows"

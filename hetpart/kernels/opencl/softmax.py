@@ -1,0 +1,115 @@
+"""Softmax and log-softmax of row-major (outer, length, inner) over the middle axis.
+
+Where inner is 1 a work-item has a contiguous row to itself; otherwise it has a few neighbouring columns, as a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl.grid import Grid, item
+from hetpart.kernels.opencl.plain import load, partial, reduce, store, sweep, vector_width
+from hetpart.kernels.opencl.text import affine, const_in, for_range, kernel, result, vector
+from hetpart.kernels.spec import SoftmaxSpec
+
+
+def source(spec: SoftmaxSpec, device: Device, symbol: str) -> str:
+    kind = "log-softmax" if spec.log else "softmax"
+    comment = [f"{symbol}: {kind} over the middle of {spec.outer} x {spec.length} x {spec.inner}."]
+    grid = _grid(spec, device)
+    body = _row(spec, device) if spec.inner == 1 else _columns(spec, device)
+    return kernel(symbol, comment, [const_in("x"), result("out")], [*grid.guard(device), *body])
+
+
+def launch(spec: SoftmaxSpec, device: Device) -> Launch:
+    return _grid(spec, device).launch(device)
+
+
+def pack(spec: SoftmaxSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    return ()
+
+
+def _grid(spec: SoftmaxSpec, device: Device) -> Grid:
+    if spec.inner == 1:
+        return Grid(spec.outer)
+    return Grid(-(-spec.inner // vector_width(device, spec.inner)), spec.outer)
+
+
+def _row(spec: SoftmaxSpec, device: Device) -> list[str]:
+    width = vector_width(device, spec.length)
+    form = vector(width)
+    start = affine([(item(0, spec.outer), spec.length)])
+
+    def take_max(count: int) -> list[str]:
+        target = partial("top", width, count)
+        return [f"{target} = fmax({target}, {load('from', 'i', count)});"]
+
+    def take_sum(count: int) -> list[str]:
+        e, target = f"exp({load('from', 'i', count)} - peak)", partial("sum", width, count)
+        if spec.log:
+            return [f"{target} += {e};"]
+        return [
+            f"const {vector(count)} e = {e};",
+            store("e", "to", "i", count),
+            f"{target} += e;",
+        ]
+
+    def finish(count: int) -> list[str]:
+        if spec.log:
+            return [store(f"{load('from', 'i', count)} - peak - log_total", "to", "i", count)]
+        return [store(f"{load('to', 'i', count)} * scale", "to", "i", count)]
+
+    max_lines, peak = reduce("top", width, "fmax")
+    sum_lines, total = reduce("sum", width, "+")
+    return [
+        f"__global const float* from = x + {start};",
+        f"__global float* to = out + {start};",
+        f"{form} top = ({form})(-INFINITY);",
+        *sweep(spec.length, width, take_max),
+        *max_lines,
+        f"const float peak = {peak};",
+        f"{form} sum = ({form})(0.0f);",
+        *sweep(spec.length, width, take_sum),
+        *sum_lines,
+        f"const float log_total = log({total});" if spec.log else f"const float scale = 1.0f / {total};",
+        *sweep(spec.length, width, finish),
+    ]
+
+
+def _columns(spec: SoftmaxSpec, device: Device) -> list[str]:
+    width = vector_width(device, spec.inner)
+    form = vector(width)
+    tiles = -(-spec.inner // width)
+    column = f"{item(0, tiles)} * {width}" if tiles > 1 else "0"
+    if spec.inner % width:  # the last vector starts early, so that it is whole
+        column = f"min({column}, {spec.inner - width})"
+    start = affine([(item(1, spec.outer), spec.length * spec.inner), ("column", 1)])
+    value = load("from", f"i * {spec.inner}", width)
+    written = load("to", f"i * {spec.inner}", width)
+
+    def along(body: list[str]) -> list[str]:
+        return for_range("i", "0", str(spec.length), body)
+
+    if spec.log:
+        accumulate = [f"sum += exp({value} - top);"]
+        final = f"{value} - top - log_total"
+        closing = f"const {form} log_total = log(sum);"
+    else:
+        keep = store("e", "to", f"i * {spec.inner}", width)
+        accumulate = [f"const {form} e = exp({value} - top);", keep, "sum += e;"]
+        final = f"{written} * scale"
+        closing = f"const {form} scale = 1.0f / sum;"
+    return [
+        f"const int column = {column};",
+        f"__global const float* from = x + {start};",
+        f"__global float* to = out + {start};",
+        f"{form} top = ({form})(-INFINITY);",
+        *along([f"top = fmax(top, {value});"]),
+        f"{form} sum = ({form})(0.0f);",
+        *along(accumulate),
+        closing,
+        *along([store(final, "to", f"i * {spec.inner}", width)]),
+    ]
