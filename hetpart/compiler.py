@@ -28,7 +28,7 @@ from hetpart.frontend import import_model
 from hetpart.graph.assign import Assignment, assign
 from hetpart.graph.units import UnitGraph
 from hetpart.oracle import Verdict, ensure_placeable, judge
-from hetpart.partition import Outcome, Placement, Problem, solve_all
+from hetpart.partition import DEFAULT_LIMIT, Outcome, Placement, Problem, solve_all
 from hetpart.passes.base import Pass
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeline, run_pipeline
@@ -56,7 +56,7 @@ class Options:
     """
 
     strategy: str = "ilp"
-    limit: float = 20.0
+    limit: float = DEFAULT_LIMIT
     level: str = "O1"
     passes: str = ""
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)

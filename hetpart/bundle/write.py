@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -23,16 +23,8 @@ _CHUNK_BYTES = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 
 
-def write_bundle(contents: BundleContents, out: Path, *, overwrite: bool = False, zip: bool = False) -> None:
-    """Write the bundle as folder `out`, or as a zip file of that name.
-
-    It is written beside `out` under a temporary name, flushed to the disk and renamed; whatever ends the writing early
-    (an exception, Ctrl-C) leaves nothing behind and an older bundle as it was. Equal contents give equal bytes.
-
-    Raises HetpartError: ``output-exists`` (also with `overwrite`, if what is there is no bundle), ``disk-full``,
-    ``cannot-write``.
-    """
-    out = Path(os.path.realpath(out))
+def require_free(out: Path, *, overwrite: bool) -> None:
+    """Raise ``output-exists`` unless a bundle may be written to `out`: a new name, or, to overwrite, a bundle."""
     if out.exists():
         if not overwrite:
             raise HetpartError("output-exists", f"{out} exists", hint="choose another name, or pass --overwrite")
@@ -41,9 +33,40 @@ def write_bundle(contents: BundleContents, out: Path, *, overwrite: bool = False
                 "output-exists", f"{out} exists and is not a hetpart bundle, so it is not overwritten",
                 hint="choose another name, or remove it yourself",
             )  # fmt: skip
-    with _reported(out), _temporary(out) as temporary:
-        (_write_zip if zip else _write_folder)(contents, temporary)
-        _replace(temporary, out)
+
+
+def write_bundle(
+    contents: BundleContents,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    zip: bool = False,
+    approve: Callable[[Path], None] | None = None,
+) -> None:
+    """Write the bundle as folder `out`, or as a zip file of that name.
+
+    It is written beside `out` under a temporary name, flushed to the disk and renamed; whatever ends the writing early
+    (an exception, Ctrl-C) leaves nothing behind and an older bundle as it was. Equal contents give equal bytes.
+
+    Args:
+        contents: what to write.
+        out: its name.
+        overwrite: replace an older bundle.
+        zip: one file instead of a folder.
+        approve: is given the finished bundle under its temporary name; if it raises, nothing is kept.
+
+    Raises HetpartError: ``output-exists`` (also with `overwrite`, if what is there is no bundle), ``disk-full``,
+    ``cannot-write``.
+    """
+    out = Path(os.path.realpath(out))
+    require_free(out, overwrite=overwrite)
+    with _temporary(out) as temporary:
+        with _reported(out):
+            (_write_zip if zip else _write_folder)(contents, temporary)
+        if approve is not None:
+            approve(temporary)
+        with _reported(out):
+            _replace(temporary, out)
 
 
 @contextmanager
@@ -61,7 +84,8 @@ def _reported(out: Path) -> Iterator[None]:
 @contextmanager
 def _temporary(out: Path) -> Iterator[Path]:
     """A path beside `out` for a file or folder, which is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    with _reported(out):
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield folder / out.name
     finally:

@@ -1,0 +1,57 @@
+"""The public Python functions; `hetpart` re-exports them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hetpart.compiler import Model, Options, prepare
+from hetpart.phases import Phases
+from hetpart.targets import load_target
+
+if TYPE_CHECKING:
+    from hetpart.bundle.read import Bundle
+    from hetpart.report.check import CheckReport
+    from hetpart.runtime.session import Session
+
+
+def compile(
+    source: Model,
+    target: str = "host",
+    *,
+    output: str | Path,
+    options: Options | None = None,
+    verify: str = "outputs",
+    overwrite: bool = False,
+    zip: bool = False,
+) -> Bundle:
+    """Compiles `source` for `target` and writes the bundle `output`; see `hetpart.build.build` for the arguments."""
+    from hetpart.build import build
+    from hetpart.bundle.read import read_bundle
+
+    path = Path(output)
+    build(source, target, path, options or Options(), verify=verify, overwrite=overwrite, as_zip=zip)
+    return read_bundle(path)
+
+
+def check(
+    source: Model,
+    target: str = "host",
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> CheckReport:
+    """Verdicts for every operator of `source` on every processor of `target`, without compiling."""
+    from hetpart.report.check import check_report
+
+    chosen = load_target(target)
+    graph, _ = prepare(source, Options(shapes=shapes or {}, dims=dims or {}), Phases())
+    return check_report(graph, chosen)
+
+
+def load(path: str | Path) -> Session:
+    """Opens a bundle to run it on this machine: ``load(path).run({name: array}) -> {name: array}``."""
+    from hetpart.runtime.session import Session
+
+    return Session(path)

@@ -1,0 +1,133 @@
+"""Decision -> bundle: code, constants, verification, and the file on disk, in this order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hetpart import __version__
+from hetpart.bundle.contents import BundleContents, bundle_files, describe_plans
+from hetpart.bundle.manifest import Manifest, NodePlacement, ProcessorInfo, TensorInfo
+from hetpart.bundle.toolchain import link_module
+from hetpart.bundle.write import require_free, write_bundle
+from hetpart.codegen.cache import KernelCache
+from hetpart.codegen.emit import Emission, emit
+from hetpart.codegen.isa import target_isa, triples
+from hetpart.compiler import Decision, Model, Options, decide, variants
+from hetpart.phases import Phases
+from hetpart.rehearse import Rehearsal, rehearse
+from hetpart.report.compile import CompileReport, compile_report
+from hetpart.targets import Target, load_target
+
+_TOOLS = ("apache-tvm", "numpy", "onnx", "onnx-ir", "onnxslim", "ortools")
+
+
+def build(
+    source: Model,
+    target: str,
+    output: Path,
+    options: Options,
+    *,
+    verify: str = "outputs",
+    overwrite: bool = False,
+    as_zip: bool = False,
+    phases: Phases | None = None,
+) -> CompileReport:
+    """Compiles `source` for `target` and writes the bundle `output`, all of it or nothing.
+
+    Args:
+        source: model file, or a model in memory (which is not changed).
+        target: name of a target, or path of a target file.
+        output: bundle to write.
+        options: what the user chose.
+        verify: ``outputs``, ``segments``, ``emulate`` or ``none`` (see hetpart.rehearse).
+        overwrite: replace an older bundle.
+        as_zip: write one zip file.
+        phases: where to count seconds.
+
+    Raises:
+        HetpartError: bad input, or an output that cannot be written.
+        InternalError: ``wrong-result`` if the compiled network does not compute what onnxruntime computes.
+    """
+    phases = phases or Phases()
+    require_free(output, overwrite=overwrite)
+    chosen = load_target(target)
+    decision = decide(source, chosen, options, phases)
+    cache = KernelCache(enabled=options.use_cache)
+    with phases.phase("kernels"):
+        plans = variants(decision, options)
+        emission = emit(decision.assignment, plans, chosen, target_isa(chosen), cache, progress=phases.advance)
+    report = compile_report(decision, phases.seconds)
+    with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
+        work = Path(folder)
+        with phases.phase("link"):
+            contents = _contents(source, decision, emission, chosen, work)
+
+        def approve(bundle: Path) -> None:
+            with phases.phase("verify"):
+                rehearsal = rehearse(verify, source, decision, bundle, cache)
+            report.verify = _verification(rehearsal)
+
+        with phases.phase("write"):
+            write_bundle(contents, output, overwrite=overwrite, zip=as_zip, approve=approve)
+    phases.seconds["write"] -= phases.seconds.get("verify", 0.0)
+    report.seconds = {name: round(seconds, 3) for name, seconds in phases.seconds.items()}
+    report.output = str(output)
+    report.bundle_bytes = sum(p.stat().st_size for p in (output.rglob("*") if output.is_dir() else [output]) if p.is_file())
+    return report
+
+
+def _contents(source: Model, decision: Decision, emission: Emission, target: Target, work: Path) -> BundleContents:
+    weights = work / "weights.bin"
+    emission.weights.write(weights)
+    modules = {}
+    for triple in triples(target):
+        folder = work / triple
+        folder.mkdir()
+        modules[triple] = link_module(emission.objects, emission.symbols, triple, folder)
+    files = bundle_files(emission.plans, weights, modules, emission.kernels_cl)
+    return BundleContents(manifest(source, decision, emission, target), files)
+
+
+def manifest(source: Model, decision: Decision, emission: Emission, target: Target) -> Manifest:
+    """The manifest of a bundle for `target`."""
+    plan = emission.plans["main"]
+    placement, outcome = decision.placement, decision.outcome
+    nodes = []
+    for unit in decision.assignment.graph:
+        mode = placement.modes.get(unit.name)
+        if mode is not None:
+            start_us = placement.start_us[unit.name]
+            nodes += [
+                NodePlacement(node.name or "", unit.name, mode.processor, start_us, mode.length_us)
+                for node in unit.nodes
+            ]
+    return Manifest(
+        model=Path(source).stem if isinstance(source, str | Path) else (decision.assignment.graph.model.graph.name or "model"),
+        target=target.name,
+        tools={"hetpart": __version__} | {tool: metadata.version(tool) for tool in _TOOLS},
+        inputs=tuple(TensorInfo(port.name, port.dtype, port.shape) for port in plan.inputs),
+        outputs=tuple(TensorInfo(port.name, port.dtype, port.shape) for port in plan.outputs),
+        processors={p.name: ProcessorInfo(p.kind, p.threads, p.core) for p in target.processors if p.name in plan.kinds},
+        plans=describe_plans(emission.plans),
+        placement=tuple(nodes),
+        decision={
+            "strategy": placement.strategy,
+            "status": placement.status,
+            "makespan_us": placement.makespan_us,
+            "lower_bound_us": placement.lower_bound_us,
+            "baselines_us": {name: other.makespan_us for name, other in outcome.baselines.items()},
+            "origin": sorted({c.origin for costs in decision.costs.values() for c in costs.values()}),
+        },
+    )
+
+
+def _verification(rehearsal: Rehearsal) -> dict[str, Any]:
+    outputs: Mapping[str, Any] = rehearsal.outputs
+    return {"how": rehearsal.how, "outputs": {name: asdict(found) for name, found in outputs.items()}}
+
+

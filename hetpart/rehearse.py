@@ -1,0 +1,148 @@
+"""Runs a placement here, for real, and compares it with onnxruntime before the bundle gets its name.
+
+A host bundle is run as it is. A phone's plan is rehearsed: the same units on the same processors in the same layouts,
+with the CPU's part compiled for this machine and the GPU's part from the same OpenCL source, one work-item per group
+(which is what PoCL runs fast). ``emulate`` runs the phone's own code under qemu instead.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from hetpart.bundle.contents import BundleContents, bundle_files, describe_plans
+from hetpart.bundle.manifest import Manifest, ProcessorInfo, TensorInfo
+from hetpart.bundle.toolchain import link_module
+from hetpart.bundle.write import write_bundle
+from hetpart.codegen.cache import KernelCache
+from hetpart.codegen.emit import emit
+from hetpart.compiler import Decision, Model, placed
+from hetpart.errors import InternalError
+from hetpart.graph.layout import unpack
+from hetpart.targets import load_target
+from hetpart.targets.schema import CpuCodegen
+from hetpart.verify import TOLERANCE, Difference, compare, difference, random_inputs, reference, require_equal
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """How a bundle was checked, and how far each output is from onnxruntime's."""
+
+    how: str
+    outputs: dict[str, Difference]
+
+
+def rehearse(verify: str, source: Model, decision: Decision, bundle: Path, cache: KernelCache) -> Rehearsal:
+    """Checks the bundle at `bundle` (its temporary name) as `verify` asks.
+
+    Raises:
+        InternalError: ``wrong-result``, naming the output or, with ``segments``, the first unit that differs.
+    """
+    if verify == "none":
+        return Rehearsal("not verified (--verify none)", {})
+    graph = decision.assignment.graph
+    inputs = random_inputs({name: graph.types[name] for name in graph.inputs})
+    expected = reference(source, inputs)
+    if verify == "emulate":
+        from hetpart.runtime.emulate import emulate
+
+        outputs = emulate(bundle, inputs)
+        how = "the bundle itself under emulation (qemu, PoCL)"
+    elif verify == "segments":
+        outputs = _by_segment(decision, inputs, cache)
+        how = "every unit and every output, on this machine"
+    elif _native(decision):
+        outputs = _run(bundle, inputs)
+        how = "the bundle itself, on this machine"
+    else:
+        outputs = _rehearsed(decision, inputs, cache, ())
+        how = "same placement rehearsed on this machine (x86 code, the target's OpenCL source on PoCL)"
+    differences = compare({name: outputs[name] for name in expected}, expected)
+    require_equal(differences, expected, how)
+    return Rehearsal(how, differences)
+
+
+def _native(decision: Decision) -> bool:
+    options = decision.target.host.codegen
+    return isinstance(options, CpuCodegen) and options.native
+
+
+def _run(bundle: Path, inputs: Mapping[str, np.ndarray], *, rehearsal: bool = False) -> dict[str, np.ndarray]:
+    from hetpart.runtime.session import Session
+
+    with Session(bundle, local_size_one=rehearsal) as session:
+        return session.run(dict(inputs))
+
+
+def _rehearsed(
+    decision: Decision, inputs: Mapping[str, np.ndarray], cache: KernelCache, observe: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Outputs (and observed values, as stored) of the placement with the CPU's part compiled for this machine."""
+    from hetpart.kernels.cpu.build import host_isa
+
+    isa = host_isa()
+    emission = emit(
+        decision.assignment, {"main": placed(decision.placement)}, decision.target, isa, cache, observe=observe
+    )
+    plan = emission.plans["main"]
+    bench = load_target("host")
+    cores = {p.kind: p.core for p in bench.processors}
+    described = Manifest(
+        model="rehearsal",
+        target=decision.target.name,
+        tools={},
+        inputs=tuple(TensorInfo(p.name, p.dtype, p.shape) for p in plan.inputs),
+        outputs=tuple(TensorInfo(p.name, p.dtype, p.shape) for p in plan.outputs),
+        processors={name: ProcessorInfo(kind, 1, cores.get(kind)) for name, kind in plan.kinds.items()},
+        plans=describe_plans(emission.plans),
+    )
+    with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
+        work = Path(folder)
+        emission.weights.write(work / "weights.bin")
+        module = link_module(emission.objects, emission.symbols, isa.triple, work)
+        files = bundle_files(emission.plans, work / "weights.bin", {isa.triple: module}, emission.kernels_cl)
+        write_bundle(BundleContents(described, files), work / "rehearsal")
+        return _run(work / "rehearsal", inputs, rehearsal=not _native(decision))
+
+
+def _by_segment(decision: Decision, inputs: Mapping[str, np.ndarray], cache: KernelCache) -> dict[str, np.ndarray]:
+    """As `_rehearsed`, after comparing the output of every unit in topological order."""
+    assignment = decision.assignment
+    observed = {
+        value: unit.name
+        for unit in assignment.graph
+        if unit.nodes and unit.name not in assignment.free
+        for value in unit.outputs
+    }
+    outputs = _rehearsed(decision, inputs, cache, tuple(observed))
+    expected = reference(_exposed(assignment.graph.model, tuple(observed)), inputs, list(observed))
+    for value, unit in observed.items():
+        stored = outputs.pop(f"{value}:stored")
+        found = difference(unpack(stored, assignment.layouts[value]), expected[value])
+        limit = TOLERANCE if expected[value].dtype.kind == "f" else 0.0
+        if not found.rel_l2 <= limit:
+            processor = decision.placement.modes[unit].processor
+            raise InternalError(
+                "wrong-result",
+                f"unit {unit} on {processor} is the first that differs from onnxruntime: relative L2 {found.rel_l2:.2e}",
+                node=unit,
+                hint="no bundle was written",
+            )
+    return outputs
+
+
+def _exposed(model: ir.Model, values: tuple[str, ...]) -> onnx.ModelProto:
+    """The canonical model with further values as outputs."""
+    proto = ir.to_proto(model)
+    known = {output.name for output in proto.graph.output}
+    types = {info.name: info for info in proto.graph.value_info}
+    proto.graph.output.extend(types[value] for value in values if value not in known)
+    return proto
+
+
