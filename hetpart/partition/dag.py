@@ -16,7 +16,7 @@ Delay = tuple[tuple[int, ...], ...]
 
 
 class Option(NamedTuple):
-    """A mode: where it makes the result, how long it takes, and which processors it holds for how long from its start."""
+    """A mode: where the result is made, the time to its finish, and the processors it holds, each for how long."""
 
     processor: int
     length: int

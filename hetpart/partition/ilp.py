@@ -3,8 +3,8 @@
 Cut nodes split the graph into segments. Between two cut nodes only the processors these run on matter, so the optimum
 is a shortest path over (cut node, option) whose arc lengths are small exact problems. These are solved lazily: every
 arc has a lower and an upper bound, and while the shortest path by lower bounds is shorter than the shortest by upper
-bounds, the open arcs on it are solved. Equal segments share their arcs. A segment too big for an exact solve is improved
-window by window first, and keeps a gap if CP-SAT cannot close it.
+bounds, the open arcs on it are solved. Equal segments share their arcs. A segment too big for an exact solve is
+improved window by window first, and keeps a gap if CP-SAT cannot close it.
 
 The result is compared with the baselines in the end and is never worse than the best of them; where one of the
 one-processor baselines is as good, it wins, because it has fewer transfers to go wrong.

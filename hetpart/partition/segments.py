@@ -81,7 +81,7 @@ def _drop_implied(dag: Dag, predecessors: list[dict[int, Delay]], u: int, last: 
 
 
 def _way(wait: list[int], options: tuple[Option, ...], reader: Option, delay: Delay) -> int:
-    """The least time until `reader` may start, over the options of the node between, of which each starts after `wait`."""
+    """The least time until `reader` may start if the node before it starts, in each of its options, after `wait`."""
     return min(
         since + option.length + delay[option.processor][reader.processor]
         for since, option in zip(wait, options, strict=True)

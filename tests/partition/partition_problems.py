@@ -43,7 +43,7 @@ def problems(draw: st.DrawFn, *, largest: int = 7, processors: tuple[int, ...] =
 
 
 def optimum(problem: Problem) -> int:
-    """The shortest makespan, by trying every order and every mode: some order of starts makes every optimal schedule."""
+    """The shortest makespan, by trying every order of starts and every mode."""
     producers: dict[str, list[Tensor]] = {task.name: [] for task in problem.tasks}
     for tensor in problem.tensors:
         for consumer in tensor.consumers:

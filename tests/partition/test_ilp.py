@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from partition_problems import fork_joins, optimum, problems
@@ -51,7 +53,7 @@ def test_never_worse_than_a_baseline_and_the_bound_holds(problem: Problem) -> No
 
 def chain(*modes: tuple[Mode, ...]) -> Problem:
     tasks = (Task("in", (Mode("cpu", 0),)), *(Task(f"t{i}", each) for i, each in enumerate(modes)))
-    tensors = tuple(Tensor(f"x{i}", a.name, (b.name,), 0) for i, (a, b) in enumerate(zip(tasks, tasks[1:], strict=False)))
+    tensors = tuple(Tensor(f"x{i}", a.name, (b.name,), 0) for i, (a, b) in enumerate(pairwise(tasks)))
     return Problem(("cpu", "gpu"), "cpu", tasks, tensors, LINKS)
 
 
