@@ -40,7 +40,7 @@ SPACES = {"arena": 0, "weights": 1}
 DTYPES = {
     "int8": 0x10800, "int16": 0x11000, "int32": 0x12000, "int64": 0x14000,
     "uint8": 0x10801, "uint16": 0x11001, "uint32": 0x12001, "uint64": 0x14001,
-    "float16": 0x11002, "float32": 0x12002, "float64": 0x14002, "bfloat16": 0x11004, "bool": 0x10806,
+    "float16": 0x11002, "float32": 0x12002, "float64": 0x14002, "bool": 0x10806,
 }  # fmt: skip
 
 _HEADER = struct.Struct("<8sII4Q10I")

@@ -94,14 +94,21 @@ def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
             with (path / name).open("rb") as file:
                 yield file
         else:
-            with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+            with _archive(path) as archive, archive.open(name) as file:
                 yield file
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError) as error:
         raise HetpartError("missing-part", f"{path}: {name} is missing", hint="the bundle is incomplete") from error
     except zipfile.BadZipFile as error:
-        raise HetpartError("not-a-bundle", f"{path}: neither a folder nor an intact zip file: {error}") from error
+        raise HetpartError("corrupt-part", f"{path}: {name} is damaged: {error}") from error
     except OSError as error:
         raise HetpartError("unreadable", f"cannot read {path}, {name}: {error.strerror or error}") from error
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise HetpartError("not-a-bundle", f"{path}: neither a folder nor an intact zip file: {error}") from error
 
 
 def _check(bundle: Bundle, name: str) -> None:

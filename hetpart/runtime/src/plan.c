@@ -30,8 +30,7 @@ const char *hp_dtype_name(uint32_t dtype)
     } names[] = {
         {0x10800, "int8"},    {0x11000, "int16"},   {0x12000, "int32"},    {0x14000, "int64"},
         {0x10801, "uint8"},   {0x11001, "uint16"},  {0x12001, "uint32"},   {0x14001, "uint64"},
-        {0x11002, "float16"}, {0x12002, "float32"}, {0x14002, "float64"},  {0x11004, "bfloat16"},
-        {0x10806, "bool"},
+        {0x11002, "float16"}, {0x12002, "float32"}, {0x14002, "float64"},  {0x10806, "bool"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (names[i].dtype == dtype) {
