@@ -98,7 +98,7 @@ def _compile(prim_funcs: Sequence[Any], isa: Isa) -> Any:
     lowered = _OWN_PASSES(_module(own, target))
     if legalised:
         pipeline, finalize, _ = tirx.get_tir_pipeline("s_tir")
-        lowered.update(finalize(pipeline(_module(legalised, target))))
+        lowered.update(finalize()(pipeline(_module(legalised, target))))
     return tvm.get_global_func("target.build.llvm")(lowered, target)
 
 

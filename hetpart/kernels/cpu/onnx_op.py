@@ -97,7 +97,7 @@ def _legalise(model: onnx.ModelProto) -> tvm.IRModule:
     """Relax main of `model` in which every operator is a `R.call_tir`; the same for every instruction set."""
     target = tvm.target.Target("llvm")
     passes = [
-        _bounded_takes,
+        _clip_takes,
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(),
         relax.transform.FoldConstant(),
@@ -110,23 +110,23 @@ def _legalise(model: onnx.ModelProto) -> tvm.IRModule:
         with target:
             return tvm.transform.Sequential(passes)(module)
     except Exception as error:  # the importer and TVM's passes raise every kind of error for what they cannot do
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise no_kernel(model, f"TVM does not take it ({reason[-1].strip()})") from error
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise no_kernel(model, f"TVM does not take it ({reason.strip()[:200]})") from error
 
 
 @relax.expr_functor.mutator
 class _ClipTakes(relax.PyExprMutator):  # type: ignore[misc]  # tvm ships no types
-    """Gathers clip their indices: TVM's default reads outside of the tensor if an index is out of bounds."""
+    """Gathers clip their indices: TVM's default reads outside of the tensor where an index is out of bounds."""
 
-    def visit_call_(self, call: relax.Call) -> relax.Expr:
+    def visit_call_(self, call: Any) -> Any:
         call = super().visit_call_(call)
-        if call.op == tvm.ir.Op.get("relax.take") and call.attrs.mode == "fast":
+        if getattr(call.op, "name", "") == "relax.take" and call.attrs.mode == "fast":
             return relax.op.take(call.args[0], call.args[1], call.attrs.axis, mode="clip")
         return call
 
 
-@tvm.transform.module_pass(opt_level=0, name="BoundedTakes")  # type: ignore[untyped-decorator]  # tvm ships no types
-def _bounded_takes(module: tvm.IRModule, _: Any) -> tvm.IRModule:
+@tvm.transform.module_pass(opt_level=0, name="ClipTakes")  # type: ignore[untyped-decorator]  # tvm ships no types
+def _clip_takes(module: Any, _: Any) -> Any:
     mutator = _ClipTakes(module)
     for name, function in module.functions_items():
         if isinstance(function, relax.Function):
@@ -213,7 +213,7 @@ class _Walk:
             return self._values[expr]
         if isinstance(expr, tvm.ir.Call) and getattr(expr.op, "name", "") == "relax.call_tir" and len(expr.args) == 2:
             return self._call(expr)
-        called = getattr(expr.op, "name", "") if isinstance(expr, tvm.ir.Call) else type(expr).__name__
+        called = getattr(expr.op, "name", str(expr.op)) if isinstance(expr, tvm.ir.Call) else type(expr).__name__
         raise self._refuse(f"it needs {called}, which only TVM's own runtime has")
 
     def _call(self, expr: Any) -> Any:
