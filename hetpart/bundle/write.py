@@ -35,6 +35,28 @@ def require_free(out: Path, *, overwrite: bool) -> None:
             )  # fmt: skip
 
 
+def require_free(out: Path, *, overwrite: bool = False) -> None:
+    """Check early that a bundle may be written to `out`, before the work of compiling it.
+
+    Raises HetpartError ``output-exists`` if something is there, unless `overwrite` and it is a bundle (of any version),
+    or ``cannot-write`` if the folder for it does not exist or may not be written to.
+    """
+    out = Path(os.path.realpath(out))
+    if not out.parent.is_dir():
+        raise HetpartError("cannot-write", f"cannot write {out}: there is no folder {out.parent}")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise HetpartError("cannot-write", f"cannot write {out}: no permission to write to {out.parent}")
+    if not out.exists():
+        return
+    if not overwrite:
+        raise HetpartError("output-exists", f"{out} exists", hint="choose another name, or pass --overwrite")
+    if not is_bundle(out):
+        raise HetpartError(
+            "output-exists", f"{out} exists and is not a hetpart bundle, so it is not overwritten",
+            hint="choose another name, or remove it yourself",
+        )  # fmt: skip
+
+
 def write_bundle(
     contents: BundleContents,
     out: Path,
@@ -45,21 +67,14 @@ def write_bundle(
 ) -> None:
     """Write the bundle as folder `out`, or as a zip file of that name.
 
-    It is written beside `out` under a temporary name, flushed to the disk and renamed; whatever ends the writing early
-    (an exception, Ctrl-C) leaves nothing behind and an older bundle as it was. Equal contents give equal bytes.
+    It is written beside `out` under a temporary name, flushed to the disk, shown to `approve` (which may raise to
+    prevent it) and renamed; whatever ends the writing early (an exception, Ctrl-C) leaves nothing behind and an older
+    bundle as it was. Equal contents give equal bytes.
 
-    Args:
-        contents: what to write.
-        out: its name.
-        overwrite: replace an older bundle.
-        zip: one file instead of a folder.
-        approve: is given the finished bundle under its temporary name; if it raises, nothing is kept.
-
-    Raises HetpartError: ``output-exists`` (also with `overwrite`, if what is there is no bundle), ``disk-full``,
-    ``cannot-write``.
+    Raises HetpartError: what `require_free` raises, ``disk-full``, ``cannot-write``.
     """
-    out = Path(os.path.realpath(out))
     require_free(out, overwrite=overwrite)
+    out = Path(os.path.realpath(out))
     with _temporary(out) as temporary:
         with _reported(out):
             (_write_zip if zip else _write_folder)(contents, temporary)
@@ -85,6 +100,7 @@ def _reported(out: Path) -> Iterator[None]:
 def _temporary(out: Path) -> Iterator[Path]:
     """A path beside `out` for a file or folder, which is gone afterwards."""
     with _reported(out):
+        with _reported(out):
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield folder / out.name
