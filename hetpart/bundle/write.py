@@ -23,18 +23,6 @@ _CHUNK_BYTES = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 
 
-def require_free(out: Path, *, overwrite: bool) -> None:
-    """Raise ``output-exists`` unless a bundle may be written to `out`: a new name, or, to overwrite, a bundle."""
-    if out.exists():
-        if not overwrite:
-            raise HetpartError("output-exists", f"{out} exists", hint="choose another name, or pass --overwrite")
-        if not is_bundle(out):
-            raise HetpartError(
-                "output-exists", f"{out} exists and is not a hetpart bundle, so it is not overwritten",
-                hint="choose another name, or remove it yourself",
-            )  # fmt: skip
-
-
 def require_free(out: Path, *, overwrite: bool = False) -> None:
     """Check early that a bundle may be written to `out`, before the work of compiling it.
 
@@ -100,7 +88,6 @@ def _reported(out: Path) -> Iterator[None]:
 def _temporary(out: Path) -> Iterator[Path]:
     """A path beside `out` for a file or folder, which is gone afterwards."""
     with _reported(out):
-        with _reported(out):
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield folder / out.name
