@@ -110,6 +110,11 @@ def check_blocked_operands(out: Blocked, operands: Sequence[Layout]) -> None:
             raise InternalError("kernel-layout", f"{layout} does not broadcast to {out}")
 
 
+def vectorized(width: int) -> Any:
+    """A vectorised loop of `width` lanes; TVM has no vector of one lane."""
+    return T.vectorized(0, width) if width > 1 else T.serial(0, 1)
+
+
 def vector_loop(length: Expr, widths: Sequence[int], body: Callable[[Expr, Expr], None]) -> None:
     """Emit ``body(i, lane)`` for i in [0, length): as many vectors of each width as fit, widest first.
 
@@ -121,12 +126,8 @@ def vector_loop(length: Expr, widths: Sequence[int], body: Callable[[Expr, Expr]
         if isinstance(steps, int) and steps == 0:
             continue
         first = done
-        with T.serial(0, steps) as i:
-            if width == 1:
-                body(first + i, 0)
-            else:
-                with T.vectorized(0, width) as lane:
-                    body(first + i * width + lane, lane)
+        with T.serial(0, steps) as i, vectorized(width) as lane:
+            body(first + i * width + lane, lane)
         done = length // width * width
 
 
@@ -145,7 +146,7 @@ def reduce_run(
     vector_loop(length, (width, lanes, 1), add)
     while width > 1:
         width //= 2
-        with T.vectorized(0, width) as lane:
+        with vectorized(width) as lane:
             T.buffer_store(partial, combine(partial[lane], partial[width + lane]), [lane])
     return partial[0]
 

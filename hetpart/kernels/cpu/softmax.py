@@ -23,6 +23,7 @@ from hetpart.kernels.cpu.emit import (
     range_kernel,
     reduce_run,
     registers,
+    vectorized,
     vector_loop,
 )
 from hetpart.kernels.cpu.steps import exp, log
@@ -85,20 +86,20 @@ def _lanes(spec: SoftmaxSpec, x: Buffer, out: Buffer, start: Expr, lanes: int) -
     """`lanes` neighbouring softmaxes, each with stride `inner`."""
     largest, total = registers((lanes,)), registers((lanes,))
 
-    with T.vectorized(0, lanes) as v:
+    with vectorized(lanes) as v:
         T.buffer_store(largest, T.float32("-inf"), [v])
         T.buffer_store(total, T.float32(0), [v])
-    with T.serial(0, spec.length) as i, T.vectorized(0, lanes) as v:
+    with T.serial(0, spec.length) as i, vectorized(lanes) as v:
         T.buffer_store(largest, T.max(largest[v], x[start + i * spec.inner + v]), [v])
-    with T.serial(0, spec.length) as i, T.vectorized(0, lanes) as v:
+    with T.serial(0, spec.length) as i, vectorized(lanes) as v:
         at = start + i * spec.inner + v
         if spec.log:
             T.buffer_store(total, total[v] + exp(x[at] - largest[v]), [v])
         else:
             T.buffer_store(out, exp(x[at] - largest[v]), [at])
             T.buffer_store(total, total[v] + out[at], [v])
-    with T.vectorized(0, lanes) as v:
+    with vectorized(lanes) as v:
         T.buffer_store(total, largest[v] + log(total[v]) if spec.log else T.float32(1) / total[v], [v])
-    with T.serial(0, spec.length) as i, T.vectorized(0, lanes) as v:
+    with T.serial(0, spec.length) as i, vectorized(lanes) as v:
         at = start + i * spec.inner + v
         T.buffer_store(out, x[at] - total[v] if spec.log else out[at] * total[v], [at])
