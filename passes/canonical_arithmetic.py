@@ -21,6 +21,17 @@ def constant_last(editor: Editor, node: ir.Node) -> bool:
     return True
 
 
+def neutral_factor(editor: Editor, node: ir.Node) -> bool:
+    """x * 1 -> x."""
+    data = node.inputs[0]
+    if data is None or scalar(node.inputs[1]) != 1 or shape_of(data) != shape_of(node.outputs[0]):
+        return False
+    if data.is_initializer():
+        return False
+    editor.bypass(node, data)
+    return True
+
+
 def subtraction(editor: Editor, node: ir.Node) -> bool:
     """x - c -> x + (-c)."""
     data, subtrahend = node.inputs[0], constant(node.inputs[1])

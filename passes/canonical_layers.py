@@ -163,25 +163,24 @@ def gemm(editor: Editor, node: ir.Node) -> bool:
     if left is None or right is None or not is_float(left):
         return False
     alpha, beta = attribute(node, "alpha", 1.0), attribute(node, "beta", 1.0)
+    transposed = bool(attribute(node, "transB", 0))
+    shape = shape_of(node.outputs[0])
     if beta == 0 or addend is None:
         addend, beta = None, 1.0
-    weight, row = constant(right), _row(addend, shape_of(node.outputs[0])[1])
-    factors = {name for name, neutral in _GEMM_NEUTRAL.items() if attribute(node, name, neutral) != neutral}
-    if weight is not None and not factors and (addend is None or (row is not None and shape_of(addend) == row.shape)):
+    weight, row = constant(right), _row(addend, shape[1])
+    if weight is not None and not node.attributes and (addend is None or shape_of(addend) == shape[1:] == _shape(row)):
         return False
     if attribute(node, "transA", 0):
         left = _transposed(editor, node, left)
-    shape = shape_of(node.outputs[0])
     if weight is None:
-        if attribute(node, "transB", 0):
-            right = _transposed(editor, node, right)
-        op_type, inputs = "MatMul", [left, right]
+        op_type, inputs = "MatMul", [left, _transposed(editor, node, right) if transposed else right]
     else:
-        weight = weight.T if attribute(node, "transB", 0) else weight
-        w = editor.constant(f"{node.name}/weight", _times(weight, alpha))
-        op_type, inputs, alpha = "Gemm", [left, w], 1.0
-        if row is not None:
-            inputs.append(editor.constant(f"{node.name}/bias", _times(row, beta)))
+        if transposed or alpha != 1:
+            right = editor.constant(f"{node.name}/weight", _times(weight.T if transposed else weight, alpha))
+        op_type, inputs, alpha = "Gemm", [left, right], 1.0
+        if row is not None and addend is not None:
+            unchanged = beta == 1 and shape_of(addend) == row.shape
+            inputs.append(addend if unchanged else editor.constant(f"{node.name}/bias", _times(row, beta)))
             addend = None
     if alpha == 1 and addend is None:
         editor.become(node, op_type, inputs)
@@ -191,17 +190,17 @@ def gemm(editor: Editor, node: ir.Node) -> bool:
         editor.become(node, "Mul", [product, editor.number(f"{node.name}/alpha", alpha, product)])
         return True
     if alpha != 1:
-        product = editor.insert(
-            node, "Mul", [product, editor.number(f"{node.name}/alpha", alpha, product)], shape=shape
-        )
+        factor = editor.number(f"{node.name}/alpha", alpha, product)
+        product = editor.insert(node, "Mul", [product, factor], shape=shape)
     if beta != 1:
-        factor = editor.number(f"{node.name}/beta", beta, product)
-        addend = editor.insert(node, "Mul", [addend, factor], shape=shape_of(addend))
+        added = constant(addend)
+        if added is not None:
+            addend = editor.constant(f"{node.name}/bias", _times(added, beta))
+        else:
+            factor = editor.number(f"{node.name}/beta", beta, product)
+            addend = editor.insert(node, "Mul", [addend, factor], shape=shape_of(addend))
     editor.become(node, "Add", [product, addend])
     return True
-
-
-_GEMM_NEUTRAL = {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0}
 
 
 def _row(addend: ir.Value | None, columns: int) -> Array | None:
@@ -210,6 +209,10 @@ def _row(addend: ir.Value | None, columns: int) -> Array | None:
     if data is None or data.size not in (1, columns) or (data.size > 1 and data.shape[-1] != columns):
         return None
     return np.broadcast_to(data.reshape(-1), (columns,))
+
+
+def _shape(data: Array | None) -> tuple[int, ...] | None:
+    return None if data is None else data.shape
 
 
 def _times(data: Array, factor: float) -> Array:

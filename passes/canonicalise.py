@@ -44,7 +44,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "MaxPool": (layers.explicit_pads, layers.pool_over_image),
     "Mean": (arithmetic.mean,),
     "Min": (arithmetic.n_ary, arithmetic.constant_last, arithmetic.bound),
-    "Mul": (arithmetic.constant_last, patterns.layer_norm, patterns.layer_norm_scale, patterns.activation),
+    "Mul": (
+        arithmetic.constant_last,
+        arithmetic.neutral_factor,
+        patterns.layer_norm,
+        patterns.layer_norm_scale,
+        patterns.activation,
+    ),
     "Pad": (layers.pad, structure.no_op),
     "Pow": (arithmetic.power,),
     "ReduceMax": (layers.reduce_over_image,),
@@ -99,7 +105,7 @@ class Canonicalise(Pass):
     Flatten, Squeeze, Unsqueeze                           Reshape to a constant shape
     auto_pad, output_shape, Pad's axes                    explicit pads
     a constant on the left of Add, Mul, Max, Min          on the right
-    x - c;  x / c, c a power of two;  x ** 2              x + (-c);  x * (1 / c);  x * x
+    x - c;  x / c, c a power of two;  x ** 2;  x * 1      x + (-c);  x * (1 / c);  x * x;  x
     Max, Min with a number; Clip with bounds computed     Clip with constant bounds, Relu; Max, Min
     hardswish, hard sigmoid, gelu (both), mish spelt out  HardSwish, HardSigmoid, Gelu, Mish
     layer normalisation spelt out                         LayerNormalization

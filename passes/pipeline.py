@@ -41,6 +41,7 @@ def optimisation_level(level: str) -> list[Pass]:
         names = [
             "fold-constants",  # first: canonicalise names weights, axes and bounds only if they are initialisers
             "canonicalise",
+            "fold-constants",  # again: what reads a Dropout's mask is constant only now
             "dce",  # last: rewrites leave the nodes they replaced
         ]
     elif level == "O1":
@@ -48,6 +49,7 @@ def optimisation_level(level: str) -> list[Pass]:
             "fold-constants",  # first: canonicalise names weights, axes and bounds only if they are initialisers
             "cse",  # before the patterns: two copies of x - mean(x) would hide a layer normalisation
             "canonicalise",
+            "fold-constants",  # again: what reads a Dropout's mask is constant only now
             "fold-bn",  # after canonicalise, which turns every BatchNormalization into Mul + Add
             "cse",  # again: canonical forms compare equal more often (Flatten and Reshape, say)
             "dce",  # last: the passes above leave the nodes and weights they replaced

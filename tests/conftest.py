@@ -1,0 +1,30 @@
+"""Fixtures for all tests: golden texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden texts instead of comparing with them")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """A function that compares a text with ``golden/<test file>/<test name>.txt`` beside the test file."""
+    name = "".join(c if c.isalnum() or c in "-_" else "." for c in request.node.name).strip(".")
+    path = Path(request.path).parent / "golden" / request.path.stem.removeprefix("test_") / f"{name}.txt"
+
+    def compare(text: str) -> None:
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            return
+        if not path.exists():
+            pytest.fail(f"no golden text {path}; run pytest with --update-golden and review it")
+        assert text == path.read_text()
+
+    return compare
