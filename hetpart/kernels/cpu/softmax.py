@@ -23,8 +23,8 @@ from hetpart.kernels.cpu.emit import (
     range_kernel,
     reduce_run,
     registers,
-    vectorized,
     vector_loop,
+    vectorized,
 )
 from hetpart.kernels.cpu.steps import exp, log
 from hetpart.kernels.isa import Isa
