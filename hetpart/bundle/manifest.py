@@ -1,6 +1,7 @@
 """The manifest: what a bundle is, what is in it, and what was decided when it was compiled.
 
-`manifest.json` is this dataclass with sorted keys. The C runtime does not read it; people, tools and the Python side do.
+`manifest.json` is this dataclass with sorted keys. The C runtime does not read it; people, tools and the Python side
+do.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class NodePlacement:
 
 @dataclass(frozen=True)
 class PlanInfo:
-    """A plan of the bundle: its file, what it takes by the prediction, the bytes of its arena, the processors it uses."""
+    """A plan of the bundle: its file, predicted latency, the bytes of its arena, the processors it uses."""
 
     file: str
     predicted_us: int
@@ -120,10 +121,9 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise HetpartError("not-a-bundle", f"{where}: manifest.json is not that of a hetpart bundle")
     if values.get("schema") != SCHEMA:
-        made_by = values.get("tools", {}).get("hetpart", "another version") if isinstance(values.get("tools"), dict) else ""
         raise HetpartError(
             "version-mismatch",
-            f"{where}: bundle schema {values.get('schema')} (hetpart {made_by}), this hetpart reads schema {SCHEMA}",
+            f"{where}: bundle schema {values.get('schema')}, this hetpart reads schema {SCHEMA}",
             hint="compile the model again with this version",
         )
     try:

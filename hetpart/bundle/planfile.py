@@ -1,11 +1,11 @@
-"""The plan as a file that the C runtime executes: a header, then tables of fixed-size little-endian records.
+r"""The plan as a file that the C runtime executes: a header, then tables of fixed-size little-endian records.
 
 The same layout is declared in ``hetpart/runtime/src/plan.h``. All integers are unsigned unless said otherwise.
 
 ====================  =====  ==========================================================================================
 table                 bytes  fields
 ====================  =====  ==========================================================================================
-header                   88  magic ``HETPLAN\\0``, u32 version, u32 CRC-32 of all bytes behind this field, u64 file,
+header                   88  magic ``HETPLAN\0``, u32 version, u32 CRC-32 of all bytes behind this field, u64 file,
                              arena and weights bytes, u64 predicted_us, u32 lengths of the tables below, in their order
 dims                      8  i64
 processors               16  u32 name, kind (1 cpu, 2 opencl, 3 hexagon), first step, steps

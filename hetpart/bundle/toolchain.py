@@ -27,15 +27,12 @@ _HOOKED = frozenset({"TVMFFIErrorSetRaisedFromCStrParts"})
 _EMULATIONS = {"x86_64": "elf_x86_64", "aarch64": "aarch64linux"}
 
 _LIBC = frozenset({"memcpy", "memmove", "memset", "memcmp"})
-_LIBM = frozenset(
-    name + suffix
-    for name in (
-        "acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax "
-        "fmin fmod hypot ldexp lgamma log log10 log1p log2 lrint llrint nearbyint nextafter pow remainder rint round "
-        "roundeven sin sinh sqrt tan tanh tgamma trunc"
-    ).split()
-    for suffix in ("", "f")
-)
+_MATHS = """
+    acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax fmin
+    fmod hypot ldexp lgamma log log10 log1p log2 lrint llrint nearbyint nextafter pow remainder rint round roundeven sin
+    sinh sqrt tan tanh tgamma trunc
+"""
+_LIBM = frozenset(name + suffix for name in _MATHS.split() for suffix in ("", "f"))
 """What LLVM may call on behalf of a kernel; the names of C99's maths library."""
 
 _TABLE = """\
@@ -89,7 +86,7 @@ def compiler() -> list[str]:
 
 
 def run_tool(command: Sequence[str], work: Path, what: str) -> None:
-    """Run a compiler or linker in folder `work`; `what` it makes is for the message of the HetpartError it may end in."""
+    """Run a compiler or linker in folder `work`; a failure is a HetpartError that says `what` cannot be made."""
     try:
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace", check=False)
     except OSError as error:

@@ -18,6 +18,7 @@ from hetpart.bundle.manifest import Manifest, ProcessorInfo
 from hetpart.bundle.read import read_bundle
 from hetpart.errors import HetpartError
 from hetpart.runtime.binding import Error, Options, Tensor, check, library
+from hetpart.runtime.inputs import checked_inputs
 from hetpart.runtime.opencl_loader import use_packaged_opencl
 
 
@@ -105,7 +106,7 @@ class Session:
         Raises HetpartError ``bad-input`` if a name, shape or dtype is not the model's; nothing is converted.
         """
         runtime = self._open()
-        arrays = self._checked_inputs(inputs)
+        arrays = checked_inputs(inputs, self.manifest.inputs)
         # the manifest and the plan are written from the same ports, and the runtime checks the sizes
         outputs = {port.name: np.empty(port.shape, port.dtype) for port in self.manifest.outputs}
         error = Error()
@@ -143,20 +144,6 @@ class Session:
         if self._library is None or not self._model:
             raise HetpartError("session-closed", "the session is closed")
         return self._library
-
-    def _checked_inputs(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        ports = {port.name: port for port in self.manifest.inputs}
-        expected = ", ".join(f"{port.name} {port.dtype}{list(port.shape)}" for port in ports.values())
-        for name in (*inputs, *ports):
-            if name not in ports:
-                raise HetpartError("bad-input", f"the model has no input {name}", hint=f"expected: {expected}")
-            if name not in inputs:
-                raise HetpartError("bad-input", f"input {name} is missing", hint=f"expected: {expected}")
-            array = inputs[name]
-            if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != (ports[name].shape, ports[name].dtype):
-                found = f"{array.dtype}{list(array.shape)}" if isinstance(array, np.ndarray) else type(array).__name__
-                raise HetpartError("bad-input", f"input {name} is {found}", hint=f"expected: {expected}")
-        return {name: np.ascontiguousarray(inputs[name]).reshape(ports[name].shape) for name in ports}
 
 
 def _tensors(arrays: Mapping[str, np.ndarray]) -> ctypes.Array[Tensor]:
