@@ -1,0 +1,302 @@
+/*
+ * Preparing a GPU: device, program, buffers, kernels with their arguments, and the list of commands of a run.
+ *
+ * Memory. The arena is one cl_mem with CL_MEM_USE_HOST_PTR over the host's arena, each plan buffer a sub-buffer of it.
+ * What crosses over is written and read explicitly, from and to the very host memory the sub-buffer lies on. OpenCL
+ * 1.2 (5.2.2, notes on clEnqueueReadBuffer and clEnqueueWriteBuffer) allows that pointer provided that all commands
+ * on the buffer are done and none starts before the copy ends: one in-order queue. Where device and host share the
+ * memory the driver sees equal addresses and copies nothing; where the driver keeps a copy of its own, these are the
+ * copies that are needed and no others. Mapping would need no less work for the driver, but gives the CPU a region
+ * only between map and unmap, so each buffer's ownership would have to be tracked and mapped before the CPU writes.
+ * Weights are copied in once (CL_MEM_COPY_HOST_PTR): their pages in the file's mapping can then be dropped.
+ */
+#include "file.h"
+#include "opencl.h"
+#include "thread.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+hp_code hp_opencl_failed(const struct opencl *gpu, const char *what, const char *name, cl_int status, hp_error *error)
+{
+    return hp_fail(error, HP_OPENCL, "%s%s%s%s on %s: %s", what, *name ? " \"" : "", name, *name ? "\"" : "",
+                   gpu->device_name, hp_opencl_status(status));
+}
+
+static hp_code open_device(struct processor *self, hp_error *error)
+{
+    struct opencl *gpu = self->state;
+    struct machine *machine = self->machine;
+    uint64_t cores = machine->options.opencl_cores;
+    cl_int status;
+    hp_code code = pin_thread(cores, error);
+    if (code) {
+        return code;
+    }
+    if (cores) { /* PoCL starts as many threads, which inherit this thread's cores; other drivers do not look at it */
+        char count[16];
+        snprintf(count, sizeof count, "%d", __builtin_popcountll(cores));
+        setenv("POCL_MAX_PTHREAD_COUNT", count, 0);
+    }
+    if ((code = hp_opencl_open(&gpu->api, error)) ||
+        (code = hp_opencl_device(&gpu->api, &gpu->device, gpu->device_name, sizeof gpu->device_name, error))) {
+        return code;
+    }
+    gpu->context = gpu->api.CreateContext(NULL, 1, &gpu->device, NULL, NULL, &status);
+    if (!gpu->context) {
+        return hp_opencl_failed(gpu, "context", "", status, error);
+    }
+    cl_bitfield properties = machine->options.trace ? CL_QUEUE_PROFILING_ENABLE : 0;
+    gpu->queue = gpu->api.CreateCommandQueue(gpu->context, gpu->device, properties, &status);
+    return gpu->queue ? HP_OK : hp_opencl_failed(gpu, "queue", "", status, error);
+}
+
+static hp_code build_program(struct processor *self, hp_error *error)
+{
+    struct opencl *gpu = self->state;
+    char *source = NULL;
+    size_t bytes;
+    cl_int status;
+    char *path = hp_join(self->machine->folder, "gpu/kernels.cl");
+    hp_code code = path ? hp_read_file(path, &source, &bytes, error) : hp_fail(error, HP_MEMORY, "no memory");
+    free(path);
+    if (code) {
+        return code;
+    }
+    const char *text = source;
+    gpu->program = gpu->api.CreateProgramWithSource(gpu->context, 1, &text, &bytes, &status);
+    free(source);
+    if (!gpu->program) {
+        return hp_opencl_failed(gpu, "source", "gpu/kernels.cl", status, error);
+    }
+    status = gpu->api.BuildProgram(gpu->program, 1, &gpu->device, "-cl-std=CL1.2", NULL, NULL);
+    if (status) {
+        size_t length = 0;
+        gpu->api.GetProgramBuildInfo(gpu->program, gpu->device, CL_PROGRAM_BUILD_LOG, 0, NULL, &length);
+        char *log = calloc(length + 1, 1);
+        if (log) {
+            gpu->api.GetProgramBuildInfo(gpu->program, gpu->device, CL_PROGRAM_BUILD_LOG, length, log, NULL);
+        }
+        hp_fail(error, HP_OPENCL, "gpu/kernels.cl does not build on %s: %s\n%s", gpu->device_name,
+                hp_opencl_status(status), log ? log : "");
+        free(log);
+        return HP_OPENCL;
+    }
+    return HP_OK;
+}
+
+/* The memory object of a plan buffer, made at its first use. */
+static hp_code make_buffer(struct processor *self, uint32_t index, hp_error *error)
+{
+    struct opencl *gpu = self->state;
+    const struct machine *machine = self->machine;
+    const struct plan_buffer *buffer = &machine->plan.buffers[index];
+    const char *name = plan_string(&machine->plan, buffer->name);
+    cl_int status = CL_SUCCESS;
+    if (gpu->buffers[index]) {
+        return HP_OK;
+    }
+    if (buffer->bytes == 0) {
+        return hp_fail(error, HP_PLAN, "buffer \"%s\" of an OpenCL step is empty", name);
+    }
+    if (buffer->space == SPACE_WEIGHTS) {
+        gpu->buffers[index] = gpu->api.CreateBuffer(gpu->context, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR,
+                                                    buffer->bytes, machine->weights + buffer->offset, &status);
+    } else {
+        cl_uint alignment_bits = 0;
+        gpu->api.GetDeviceInfo(gpu->device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof alignment_bits, &alignment_bits,
+                               NULL);
+        if (alignment_bits && buffer->offset % (alignment_bits / 8) != 0) {
+            return hp_fail(error, HP_OPENCL, "buffer \"%s\" is at %llu, %s wants multiples of %u bytes", name,
+                           (unsigned long long)buffer->offset, gpu->device_name, alignment_bits / 8);
+        }
+        cl_buffer_region region = {buffer->offset, buffer->bytes};
+        gpu->buffers[index] = gpu->api.CreateSubBuffer(gpu->arena, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION,
+                                                       &region, &status);
+    }
+    return gpu->buffers[index] ? HP_OK : hp_opencl_failed(gpu, "buffer", name, status, error);
+}
+
+static hp_code make_kernel(struct processor *self, uint32_t index, hp_error *error)
+{
+    struct opencl *gpu = self->state;
+    const struct plan *plan = &self->machine->plan;
+    const struct plan_step *step = &plan->steps[self->plan->first_step + index];
+    const char *name = plan_string(plan, step->kernel);
+    cl_int status;
+    cl_kernel kernel = gpu->kernels[index] = gpu->api.CreateKernel(gpu->program, name, &status);
+    if (!kernel) {
+        return hp_opencl_failed(gpu, "kernel", name, status, error);
+    }
+    for (uint32_t a = 0; a < step->arg_count; a++) {
+        uint32_t buffer = plan_arg_buffer(plan->args[step->first_arg + a]);
+        hp_code code = make_buffer(self, buffer, error);
+        if (code) {
+            return code;
+        }
+        if ((status = gpu->api.SetKernelArg(kernel, a, sizeof(cl_mem), &gpu->buffers[buffer]))) {
+            return hp_opencl_failed(gpu, "argument of kernel", name, status, error);
+        }
+    }
+    size_t limit = 0;
+    size_t local = (size_t)step->local_size[0] * step->local_size[1] * step->local_size[2];
+    gpu->api.GetKernelWorkGroupInfo(kernel, gpu->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
+    if (limit && local > limit && !self->machine->options.unit_local_size) {
+        return hp_fail(error, HP_OPENCL, "kernel \"%s\" has a local size of %zu, %s allows %zu", name, local,
+                       gpu->device_name, limit);
+    }
+    return HP_OK;
+}
+
+static void add_command(struct opencl *gpu, enum command_kind kind, uint32_t step, uint32_t buffer)
+{
+    gpu->commands[gpu->command_count++] = (struct command){.kind = kind, .step = step, .buffer = buffer};
+}
+
+/*
+ * The reads that belong to our step `index` (0 based): whatever other processors transfer from us in steps up to which
+ * they have waited for exactly this step, and for none after it. Each buffer once.
+ */
+static hp_code add_reads(struct processor *self, uint32_t index, hp_error *error)
+{
+    struct opencl *gpu = self->state;
+    const struct plan *plan = &self->machine->plan;
+    const uint32_t own = (uint32_t)(self - self->machine->processors);
+    const uint32_t first = gpu->command_count;
+    for (uint32_t p = 0; p < plan->header->processor_count; p++) {
+        uint32_t waited = 0;
+        const struct plan_processor *other = &plan->processors[p];
+        for (uint32_t s = other->first_step; s < other->first_step + other->step_count; s++) {
+            const struct plan_step *step = &plan->steps[s];
+            for (uint32_t w = 0; w < step->wait_count; w++) {
+                const struct plan_wait *wait = &plan->waits[step->first_wait + w];
+                if (wait->processor == own && wait->count > waited) {
+                    waited = wait->count;
+                }
+            }
+            for (uint32_t t = 0; t < step->transfer_count && waited == index + 1; t++) {
+                const struct plan_transfer *transfer = &plan->transfers[step->first_transfer + t];
+                bool known = transfer->source != own;
+                for (uint32_t c = first; c < gpu->command_count; c++) {
+                    known = known || gpu->commands[c].buffer == transfer->buffer;
+                }
+                if (!known) {
+                    hp_code code = make_buffer(self, transfer->buffer, error);
+                    if (code) {
+                        return code;
+                    }
+                    add_command(gpu, COMMAND_READ, index, transfer->buffer);
+                }
+            }
+        }
+    }
+    return HP_OK;
+}
+
+static hp_code make_commands(struct processor *self, hp_error *error)
+{
+    struct opencl *gpu = self->state;
+    const struct plan *plan = &self->machine->plan;
+    for (uint32_t i = 0; i < self->plan->step_count; i++) {
+        const struct plan_step *step = &plan->steps[self->plan->first_step + i];
+        hp_code code;
+        for (uint32_t t = 0; t < step->transfer_count; t++) {
+            uint32_t buffer = plan->transfers[step->first_transfer + t].buffer;
+            if ((code = make_buffer(self, buffer, error))) {
+                return code;
+            }
+            add_command(gpu, COMMAND_WRITE, i, buffer);
+        }
+        if ((code = make_kernel(self, i, error))) {
+            return code;
+        }
+        add_command(gpu, COMMAND_KERNEL, i, 0);
+        if (plan->awaited[self->plan->first_step + i] && (code = add_reads(self, i, error))) {
+            return code;
+        }
+        gpu->last[i] = &gpu->commands[gpu->command_count - 1];
+        gpu->last[i]->last = true;
+    }
+    return HP_OK;
+}
+
+hp_code hp_opencl_open_processor(struct processor *self, hp_error *error)
+{
+    const struct machine *machine = self->machine;
+    const struct plan_header *header = machine->plan.header;
+    struct opencl *gpu = self->state = calloc(1, sizeof *gpu);
+    hp_code code;
+    cl_int status;
+    if (!gpu) {
+        return hp_fail(error, HP_MEMORY, "no memory");
+    }
+    size_t commands = (size_t)self->plan->step_count + header->transfer_count + 1;
+    gpu->buffers = calloc((size_t)header->buffer_count + 1, sizeof *gpu->buffers);
+    gpu->kernels = calloc((size_t)self->plan->step_count + 1, sizeof *gpu->kernels);
+    gpu->last = calloc((size_t)self->plan->step_count + 1, sizeof *gpu->last);
+    gpu->commands = calloc(commands, sizeof *gpu->commands);
+    if (!gpu->buffers || !gpu->kernels || !gpu->last || !gpu->commands) {
+        return hp_fail(error, HP_MEMORY, "no memory for %zu OpenCL commands", commands);
+    }
+    if (self->plan->step_count == 0) {
+        return HP_OK;
+    }
+    if ((code = open_device(self, error)) || (code = build_program(self, error))) {
+        return code;
+    }
+    if (machine->arena) {
+        gpu->arena = gpu->api.CreateBuffer(gpu->context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, header->arena_bytes,
+                                           machine->arena, &status);
+        if (!gpu->arena) {
+            return hp_opencl_failed(gpu, "buffer", "arena", status, error);
+        }
+    }
+    return make_commands(self, error);
+}
+
+void hp_opencl_release_events(struct opencl *gpu)
+{
+    for (uint32_t i = 0; i < gpu->command_count; i++) {
+        if (gpu->commands[i].event) {
+            gpu->api.ReleaseEvent(gpu->commands[i].event);
+            gpu->commands[i].event = NULL;
+        }
+    }
+}
+
+void hp_opencl_close_processor(struct processor *self)
+{
+    struct opencl *gpu = self->state;
+    if (!gpu) {
+        return;
+    }
+    hp_opencl_release_events(gpu);
+    for (uint32_t i = 0; gpu->kernels && i < self->plan->step_count; i++) {
+        if (gpu->kernels[i]) {
+            gpu->api.ReleaseKernel(gpu->kernels[i]);
+        }
+    }
+    for (uint32_t i = 0; gpu->buffers && i < self->machine->plan.header->buffer_count; i++) {
+        if (gpu->buffers[i]) {
+            gpu->api.ReleaseMemObject(gpu->buffers[i]);
+        }
+    }
+    if (gpu->arena) {
+        gpu->api.ReleaseMemObject(gpu->arena);
+    }
+    if (gpu->program) {
+        gpu->api.ReleaseProgram(gpu->program);
+    }
+    if (gpu->queue) {
+        gpu->api.ReleaseCommandQueue(gpu->queue);
+    }
+    if (gpu->context) {
+        gpu->api.ReleaseContext(gpu->context);
+    }
+    /* The library stays: drivers keep threads of their own, and PoCL's must not lose their code. */
+    free(gpu->commands);
+    free(gpu->last);
+    free(gpu->kernels);
+    free(gpu->buffers);
+    free(gpu);
+}
