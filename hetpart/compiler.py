@@ -115,6 +115,7 @@ def decide(source: Model, target: Target, options: Options, phases: Phases) -> D
                 if verdicts[unit.name][p.name].level != "unsupported"
             }
             for unit in assignment.graph
+            if unit.name not in assignment.free
         }
     with phases.phase("partition"):
         problem = formulate(assignment, target, costs)
