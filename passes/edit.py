@@ -166,6 +166,14 @@ class Editor:
         for attr in ir.convenience.convert_attributes(attributes or {}):
             node.attributes.add(attr)
 
+    def update(self, node: ir.Node, index: int, data: Array) -> None:
+        """Give input `index` of `node`, an initialiser, other data of the same shape; other readers keep the old."""
+        value = node.inputs[index]
+        if value is not None and used_once(value):
+            value.const_value = ir.tensor(data)
+        else:
+            node.replace_input_with(index, self.constant(f"{node.name}/{value.name if value else index}", data))
+
     def view(self, node: ir.Node, source: ir.Value) -> None:
         """Make `node` a Reshape of `source` to the shape that its output has."""
         shape = shape_of(node.outputs[0])

@@ -68,8 +68,10 @@ def _fold(editor: Editor, node: ir.Node) -> bool:
     if not np.isfinite(scaled).all() or (total is not None and not np.isfinite(total).all()):
         return False  # a division by zero, or a float16 weight that would overflow
     if scaled is not weight:
-        layer.replace_input_with(1, editor.constant(f"{layer.name}/weight", scaled))
-    if total is not None:
+        editor.update(layer, 1, scaled)
+    if bias is not None and total is not None:
+        editor.update(layer, 2, total)
+    elif total is not None:
         layer.resize_inputs(3)
         layer.replace_input_with(2, editor.constant(f"{layer.name}/bias", total))
     editor.bypass(node, data)

@@ -97,3 +97,10 @@ def test_works_on_a_model_that_is_not_canonical() -> None:
     model = parse(text, **constants)
     apply(model, FoldBatchNormalization(), tolerance=2e-6)
     assert operators(model) == ["Conv"]
+
+
+def test_shared_weight_keeps_its_data_for_the_other_reader() -> None:
+    text = "(float[1,6,5,5] x) => (float y, float z) { c = Conv(x, w) y = Mul(c, s) z = Conv(x, w) }"
+    model = parse(text, w=draw(4, 6, 1, 1), s=draw(4, 1, 1))
+    apply(model, FoldBatchNormalization(), tolerance=2e-6)
+    assert operators(model) == ["Conv", "Conv"]
