@@ -32,7 +32,8 @@ _UNARY = {
     "softsign": "{a} / ({1} + fabs({a}))",
     # 1 + erf(t) == erfc(-t), without the cancellation for large negative t
     "gelu": "0.5f * {a} * erfc({a} * -0.70710678f)",
-    "gelu_tanh": "0.5f * {a} * ({1} + tanh(0.7978846f * ({a} + 0.044715f * {a} * {a} * {a})))",
+    # (1 + tanh(t)) / 2 == 1 / (1 + exp(-2 * t)), again without cancellation
+    "gelu_tanh": "{a} / ({1} + exp(-1.5957691f * ({a} + 0.044715f * {a} * {a} * {a})))",
     "silu": "{a} / ({1} + exp(-{a}))",
     "hardswish": "{a} * clamp({a} / 6.0f + 0.5f, 0.0f, 1.0f)",
     "mish": "{a} * tanh(" + _SOFTPLUS + ")",

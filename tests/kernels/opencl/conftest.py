@@ -1,0 +1,169 @@
+"""Runs generated OpenCL kernels on PoCL and checks what every kernel owes to its neighbours.
+
+The rig fills spare lanes of the inputs with NaN, starts from outputs full of NaN, keeps guard bytes around every
+output, and checks after the run that the guards are untouched and that the halo is exactly zero.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from hetpart.graph.layout import Blocked, Layout, pack, unpack
+from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl import generator
+from hetpart.kernels.spec import Spec
+
+TILE = Device(tile_items=True, registers=32, work_group=(1, 1, 1))
+SIMT = Device(tile_items=False, registers=24, work_group=(8, 4, 2))
+GUARD_BYTES = 256
+
+STYLES = [pytest.param((TILE, 16), id="tile16"), pytest.param((SIMT, 4), id="simt4")]
+
+
+@dataclass
+class Rig:
+    """A queue on one PoCL core, and how to run a spec on it."""
+
+    cl: Any
+    context: Any
+    queue: Any
+
+    def build(self, source: str) -> Any:
+        return self.cl.Program(self.context, source).build()
+
+    def buffer(self, data: np.ndarray) -> Any:
+        flags = self.cl.mem_flags
+        return self.cl.Buffer(self.context, flags.READ_WRITE | flags.COPY_HOST_PTR, hostbuf=np.ascontiguousarray(data))
+
+    def stored(
+        self,
+        spec: Spec,
+        device: Device,
+        inputs: Sequence[np.ndarray],
+        constants: Mapping[str, np.ndarray],
+        out: np.ndarray | None = None,
+        local_size: tuple[int, int, int] | None = None,
+    ) -> np.ndarray:
+        """The physical output of `spec` for logical `inputs` (operands last), from an output full of NaN or `out`."""
+        module = generator(spec)
+        launch: Launch = module.launch(spec, device)
+        if local_size:
+            launch = replace(launch, local_size=local_size)
+        (form,) = spec.outputs
+        physical = np.full(form.physical_shape, np.nan if form.dtype == "float32" else 1).astype(form.dtype)
+        if out is not None:
+            physical[...] = out
+        guard = np.full(GUARD_BYTES, 0xA5, np.uint8)
+        whole = self.buffer(np.concatenate([guard, np.frombuffer(physical.tobytes(), np.uint8), guard]))
+        layouts = (*spec.inputs, *getattr(spec, "operands", ()))
+        args = [self.buffer(with_garbage(x, layout)) for x, layout in zip(inputs, layouts, strict=True)]
+        args += [self.buffer(part) for part in module.pack(spec, device, constants)]
+        args.append(whole.get_sub_region(GUARD_BYTES, physical.nbytes))
+        kernel = self.build(module.source(spec, device, "kernel_under_test")).kernel_under_test
+        kernel(self.queue, launch.global_size, launch.local_size, *args)
+        found = np.empty(physical.nbytes + 2 * GUARD_BYTES, np.uint8)
+        self.cl.enqueue_copy(self.queue, found, whole)
+        assert np.array_equal(found[:GUARD_BYTES], guard)
+        assert np.array_equal(found[-GUARD_BYTES:], guard)
+        return found[GUARD_BYTES:-GUARD_BYTES].view(form.dtype).reshape(form.physical_shape)
+
+    def run(
+        self,
+        spec: Spec,
+        device: Device,
+        inputs: Sequence[np.ndarray],
+        constants: Mapping[str, np.ndarray] | None = None,
+        local_size: tuple[int, int, int] | None = None,
+    ) -> np.ndarray:
+        """The logical output; the halo has been checked."""
+        found = self.stored(spec, device, inputs, constants or {}, local_size=local_size)
+        (form,) = spec.outputs
+        if isinstance(form, Blocked):
+            assert not halo_of(found, form).any(), "halo is not zero"
+        return unpack(found, form)
+
+    @staticmethod
+    def error(found: np.ndarray, wanted: np.ndarray) -> float:
+        """Relative L2 error; infinite where only one of the two has a NaN or an infinity."""
+        finite = np.isfinite(wanted)
+        if found.shape != wanted.shape or not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
+            return math.inf
+        exact = wanted[finite].astype(np.float64)
+        return float(np.linalg.norm(found[finite] - exact) / max(float(np.linalg.norm(exact)), 1e-30))
+
+    @staticmethod
+    def onnx(op: str, inputs: Sequence[np.ndarray | None], opset: int = 19, **attributes: Any) -> np.ndarray:
+        """The first output of one ONNX operator in onnxruntime."""
+        names = ["" if x is None else f"i{k}" for k, x in enumerate(inputs)]
+        feeds = {name: x for name, x in zip(names, inputs, strict=True) if x is not None}
+        node = onnx.helper.make_node(op, names, ["o"], **attributes)
+        forms = [
+            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+            for name, x in feeds.items()
+        ]
+        out = onnx.helper.make_empty_tensor_value_info("o")
+        graph = onnx.helper.make_graph([node], "one", forms, [out])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=9)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        found: np.ndarray = session.run(None, feeds)[0]
+        return found
+
+
+def with_garbage(array: np.ndarray, layout: Layout) -> np.ndarray:
+    """`array` as it lies in memory, with NaN in the lanes beyond the last channel."""
+    stored = pack(array, layout)
+    spare = isinstance(layout, Blocked) and layout.blocks * layout.block - layout.c
+    if isinstance(layout, Blocked) and spare:
+        top, left = layout.halo.top, layout.halo.left
+        stored[:, -1, top : top + layout.h, left : left + layout.w, -spare:] = np.nan
+    return stored
+
+
+def halo_of(stored: np.ndarray, layout: Blocked) -> np.ndarray:
+    """All values of the halo, flat."""
+    mask = np.ones(layout.physical_shape, bool)
+    top, left = layout.halo.top, layout.halo.left
+    mask[:, :, top : top + layout.h, left : left + layout.w] = False
+    return stored[mask]
+
+
+@pytest.fixture(scope="session")
+def rig() -> Rig:
+    """One PoCL core; skips where there is no OpenCL platform."""
+    os.environ["POCL_MAX_PTHREAD_COUNT"] = "1"
+    cl = pytest.importorskip("pyopencl")
+    try:
+        device = cl.get_platforms()[0].get_devices()[0]
+    except (cl.Error, IndexError):
+        pytest.skip("no OpenCL platform; pip install hetpart[opencl]")
+    context = cl.Context([device])
+    return Rig(cl, context, cl.CommandQueue(context))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_tvm() -> Any:
+    """TVM brings an LLVM of its own, which does not live with PoCL's in one process."""
+    yield
+    assert "tvm" not in sys.modules
+
+
+@pytest.fixture(params=STYLES)
+def style(request: pytest.FixtureRequest) -> tuple[Device, int]:
+    """A device and the block that its target uses."""
+    style: tuple[Device, int] = request.param
+    return style
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
