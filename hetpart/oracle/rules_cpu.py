@@ -72,6 +72,7 @@ def _generic_nodes(at: Subject) -> tuple[ir.Node, ...]:
 
 
 _STANDARD = "express it in standard ONNX operators before export"
+_FASTER = "if it takes much of the time, express it as convolution, product, pooling or elementwise operators"
 _NODE_TESTS = "ONNX operator tests through TVM 0.27 (hetpart.oracle.tvm_ops)"
 
 RULES = (
@@ -83,5 +84,11 @@ RULES = (
     Rule("wrong-in-tvm", "unsupported", _wrong_in_tvm, "export without that attribute or output", _NODE_TESTS),
     Rule("not-constant", "unsupported", _parameter_not_constant, "make it an initialiser", _NODE_TESTS),
     Rule("dtype", "unsupported", _dtype_without_code, "export with float32 and standard integers", _NODE_TESTS),
-    Rule("generic-kernel", "degraded", _generic, "", "TVM's default schedules: 25 to 70 times slower than tuned code"),
+    Rule(
+        "generic-kernel",
+        "degraded",
+        _generic,
+        _FASTER,
+        "TVM's default schedules: 25 to 70 times slower than tuned code",
+    ),
 )

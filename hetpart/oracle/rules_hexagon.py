@@ -52,7 +52,7 @@ RULES = (
         "no-int8-operator",
         "unsupported",
         _no_int8_form,
-        "it stays on the CPU or GPU",
+        "leave it to the CPU or GPU",
         "operator lists of TensorFlow Lite's Hexagon delegate (hexagon/utils.cc) and MACE's hexagon_converter.py",
     ),
     Rule(
@@ -62,5 +62,5 @@ RULES = (
         "quantise the model to int8 (QDQ form)",
         "LLVM: +hvx-qfloat begins with v68; TensorFlow Lite's Hexagon delegate: uint8 and int8 only",
     ),
-    Rule("not-emitted-yet", "unsupported", _not_emitted, "", "hetpart.codegen"),
+    Rule("not-emitted-yet", "unsupported", _not_emitted, "leave it to the CPU or GPU", "hetpart.codegen"),
 )

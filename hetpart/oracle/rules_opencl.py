@@ -42,9 +42,11 @@ def _buffer_too_large(at: Subject) -> str | None:
     return None
 
 
+_REWRITE = "express it as convolution, product, pooling or elementwise operators, or leave it to the CPU"
+
 RULES = (
     *SIZES,
-    Rule("no-opencl-kernel", "unsupported", _no_kernel, "it stays on the CPU", "hetpart.kernels.opencl"),
+    Rule("no-opencl-kernel", "unsupported", _no_kernel, _REWRITE, "hetpart.kernels.opencl"),
     Rule("dtype", "unsupported", _not_float32, "only float32 units can go to the GPU", "hetpart.kernels.opencl"),
     Rule(
         "buffer-too-large",

@@ -66,10 +66,6 @@ def _later_outputs(node: ir.Node, graph: UnitGraph) -> str | None:
     return None
 
 
-def _max_unpool(node: ir.Node, graph: UnitGraph) -> str | None:
-    return "MaxUnpool with output_shape" if _input(node, 2) is not None else None
-
-
 def _mod(node: ir.Node, graph: UnitGraph) -> str | None:
     if node.attributes.get_int("fmod", 0) != 0:
         return "Mod with fmod: wrong for infinite and zero divisors"
@@ -112,17 +108,9 @@ def _resize(node: ir.Node, graph: UnitGraph) -> str | None:
     return None
 
 
-def _roi_align(node: ir.Node, graph: UnitGraph) -> str | None:
-    return "RoiAlign with maximum" if node.attributes.get_string("mode", "avg") == "max" else None
-
-
 def _space_to_depth(node: ir.Node, graph: UnitGraph) -> str | None:
     if node.attributes.get_string("mode", "DCR") != "DCR":
         return "SpaceToDepth with mode CRD: the attribute is ignored"
-    return None
-
-
-def _none(node: ir.Node, graph: UnitGraph) -> str | None:
     return None
 
 
@@ -134,15 +122,12 @@ TRAPS: dict[str, Trap] = {
     "IsInf": _is_inf,
     "LayerNormalization": _later_outputs,
     "MaxPool": _later_outputs,
-    "MaxUnpool": _max_unpool,
     "Mod": _mod,
-    "OneHot": _none,  # right once depth and values are constant
     "Pow": _pow,
     "QuantizeLinear": _quantize_linear,
     "ReduceMax": _reduce_bool,
     "ReduceMin": _reduce_bool,
     "Resize": _resize,
-    "RoiAlign": _roi_align,
     "SpaceToDepth": _space_to_depth,
 }
 """Operators that are right except for their trap."""
