@@ -1,7 +1,7 @@
 """The nine ``light_*`` models of the onnx package (opset 9, IR 3) with random weights in place of constant ones.
 
 As shipped, their weights are ConstantOfShape(0.02), which makes the outputs uniform and hides errors. Here every such
-weight is an initialiser drawn by its role, and a closing Softmax is cut off, so that the outputs are logits with spread.
+weight is an initialiser drawn by its role, and a closing Softmax is cut off: the outputs are logits with spread.
 """
 
 from __future__ import annotations

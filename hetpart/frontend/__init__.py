@@ -1,4 +1,4 @@
-"""From an ONNX file to one form that the rest of hetpart understands: static, typed, one opset, nothing left to fold."""
+"""From an ONNX file to the one form that the rest of hetpart reads: static, typed, one opset, nothing left to fold."""
 
 from hetpart.frontend.importer import import_model
 

@@ -18,7 +18,7 @@ from hetpart.frontend.opset import convert_opset
 from hetpart.frontend.pin import pin_shapes
 from hetpart.frontend.simplify import simplify
 from hetpart.frontend.skeleton import Skeleton
-from hetpart.frontend.validate import check_result, check_source, name_nodes
+from hetpart.frontend.validate import check_result, check_source, has_subgraphs, name_nodes
 
 
 def import_model(
@@ -55,8 +55,11 @@ def import_model(
         model = onnx.inliner.inline_local_functions(model)
         name_nodes(model.graph)
     pin_shapes(model, skeleton.weights, shapes or {}, dims or {})
-    model = simplify(model)  # before the conversion, which does not look into the branches of an If
-    model = simplify(convert_opset(model))
+    if has_subgraphs(model.graph):
+        model = simplify(model)  # the conversion does not look into the branches of an If
+    model = convert_opset(model)
+    name_nodes(model.graph)  # the simplifier tells nodes apart by name
+    model = simplify(model)
     name_nodes(model.graph)
     check_result(model)
     return skeleton.attach(model)

@@ -1,15 +1,14 @@
 """Bring a model of any opset from 7 on to one opset, so that later passes see one form of each operator.
 
-Opset 20 is the first that has every operator our passes write (Gelu came last), and takes axes, pads and bounds as
-inputs throughout. What came after it adds element types and operators defined as functions: those are written out in
-their function bodies, so nothing that hetpart can compile is lost.
+Opset 22 has every operator that our passes write (Gelu came last, with 20), takes axes, pads and bounds as inputs
+throughout, and is the first to say that a pooling window which would start in the padding does not exist: what
+PyTorch and onnxruntime always did, but what the type inference of older opsets gets wrong by a row. What came after
+adds element types and operators that are functions; those are written out in their function bodies.
 
-Upwards ONNX's version converter does the work, checked here for what it is known to get wrong.
+Upwards ONNX's version converter does the work; what it is known to get wrong is put right or refused here.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import onnx
 import onnx.inliner
@@ -17,37 +16,41 @@ import onnx.version_converter
 from onnx import defs, helper
 
 from hetpart.errors import HetpartError
+from hetpart.frontend.simplify import infer_types
 
-OPSET = 20
-IR_VERSION = 9
-"""The IR version that came with opset 20 (onnx 1.15)."""
+OPSET = 22
+IR_VERSION = 10
+"""The IR version that came with opset 22 (onnx 1.17)."""
+
+_WRITTEN_OUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
+"""Older functions that are written out too. GroupNormalization has scales per group before opset 21 and per channel
+after, which the version converter overlooks; nothing of ours knows either as one operator."""
 
 
 def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` (simplified: no functions, no control flow that folds away) at `OPSET`.
+    """`model` (static inputs; no functions, no control flow that folds away) at `OPSET`; types are to be inferred anew.
 
     Raises:
-        HetpartError: ``opset-conversion`` where an operator has no equal form at `OPSET`.
+        HetpartError: ``opset-conversion`` where an operator has no equal form at `OPSET`; ``type-inference``.
     """
-    version = opset_version(model)
-    if version < OPSET:
-        model = _upgrade(model, version)
-    # GroupNormalization counts its scales per group up to opset 20 and per channel after: written out, both are clear.
-    expanded = {node.op_type for node in model.graph.node if _is_new(node)} | {"GroupNormalization"}
-    model = _expand(model, expanded)
-    if version > OPSET:
-        _downgrade(model, opset_version(model))
+    model = _write_out(model)
+    if _version(model) < OPSET:
+        model = _upgrade(model)
+    elif _version(model) > OPSET:
+        _downgrade(model)
     model.ir_version = IR_VERSION
     return model
 
 
-def opset_version(model: onnx.ModelProto) -> int:
-    """The version of ONNX's main operator set that `model` imports."""
-    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+def _version(model: onnx.ModelProto) -> int:
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), OPSET)
 
 
-def _upgrade(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
-    _refuse_unconvertible(model.graph.node, version)
+def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
+    version = _version(model)
+    hardmax = next((node for node in model.graph.node if node.op_type == "Hardmax"), None)
+    if hardmax and version < 13:  # it flattened all axes from `axis` on, which the converter forgets
+        raise _refusal(hardmax, f"of opset {version} has no equal form in later opsets", "13 or later")
     try:
         converted = onnx.version_converter.convert_version(model, OPSET)
     except (onnx.version_converter.ConvertError, RuntimeError) as error:
@@ -57,68 +60,78 @@ def _upgrade(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
         ) from error  # fmt: skip
     if version < 11:
         for node in converted.graph.node:
-            if node.op_type == "Resize":  # the converter leaves the attributes at what opset 11 has as default
+            if node.op_type == "Resize":
                 _set_old_resize_rules(node)
     return converted
 
 
-def _refuse_unconvertible(nodes: Iterable[onnx.NodeProto], version: int) -> None:
-    """Hardmax before opset 13 flattened all axes from `axis` on; the converter forgets to."""
-    for node in nodes:
-        if node.op_type == "Hardmax" and version < 13:
-            raise HetpartError(
-                "opset-conversion", f"Hardmax '{node.name}' of opset {version} has no equal form in later opsets",
-                node=node.name, hint="export the model again with opset 13 or later",
-            )  # fmt: skip
-
-
 def _set_old_resize_rules(node: onnx.NodeProto) -> None:
-    """Upsample and Resize before opset 11: source coordinate = x / scale, and nearest rounds down."""
+    """Upsample, and Resize before opset 11: source coordinate = x / scale, and nearest rounds down."""
     rules = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    kept = [attribute for attribute in node.attribute if attribute.name not in rules]
-    del node.attribute[:]
-    node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in rules.items())])
+    _keep_attributes(node, [attribute for attribute in node.attribute if attribute.name not in rules])
+    node.attribute.extend(helper.make_attribute(name, value) for name, value in rules.items())
 
 
-def _is_new(node: onnx.NodeProto) -> bool:
-    return not node.domain and not defs.has(node.op_type, OPSET, "")
-
-
-def _expand(model: onnx.ModelProto, op_types: set[str]) -> onnx.ModelProto:
-    """Write out operators by the function bodies of their schemas (recursively: bodies may use new operators)."""
-    present = op_types & {node.op_type for node in model.graph.node}
-    if not present:
-        return model
-    targets = [("", op_type) for op_type in sorted(present)]
-    model = onnx.inliner.inline_selected_functions(model, targets, inline_schema_functions=True)
-    if left := next((node for node in model.graph.node if node.op_type in present), None):
-        raise HetpartError(
-            "opset-conversion", f"{left.op_type} '{left.name}' is not in opset {OPSET} and has no function body",
-            node=left.name, hint=f"export the model with opset {OPSET} or earlier",
-        )  # fmt: skip
-    return _expand(model, {node.op_type for node in model.graph.node if _is_new(node)})
-
-
-def _downgrade(model: onnx.ModelProto, version: int) -> None:
-    """Declare `OPSET` where every node means the same there; type inference checks the element types afterwards."""
-    for node in model.graph.node:
-        if node.domain:
-            continue
-        old = defs.get_schema(node.op_type, OPSET, "")
-        defaults = defs.get_schema(node.op_type, version, "").attributes
-        for attribute in [attribute for attribute in node.attribute if attribute.name not in old.attributes]:
-            default = defaults[attribute.name].default_value
-            if helper.get_attribute_value(attribute) != helper.get_attribute_value(default):
-                raise HetpartError(
-                    "opset-conversion",
-                    f"{node.op_type} '{node.name}' uses the attribute {attribute.name}, which opset {OPSET} lacks",
-                    node=node.name, hint=f"export the model with opset {OPSET} or earlier",
-                )  # fmt: skip
-            node.attribute.remove(attribute)
-        if len(node.input) > len(old.inputs) and old.max_input < len(node.input):
-            raise HetpartError(
-                "opset-conversion", f"{node.op_type} '{node.name}' has more inputs than in opset {OPSET}", node=node.name
+def _write_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Replace operators newer than `OPSET`, and `_WRITTEN_OUT`, by the function bodies of their schemas."""
+    version = _version(model)
+    while targets := {node.op_type for node in model.graph.node if _is_written_out(node, version)}:
+        model = infer_types(model) if version > OPSET else model  # some bodies depend on the types of the inputs
+        for node in model.graph.node:
+            if node.op_type not in targets:
+                continue
+            schema = defs.get_schema(node.op_type, version)
+            if not (schema.has_function or schema.has_context_dependent_function):
+                raise _refusal(node, f"is not in opset {OPSET} and has no function body", f"{OPSET} or earlier")
+            given = {attribute.name for attribute in node.attribute}
+            node.attribute.extend(  # the inliner leaves a reference to nothing where an attribute is absent
+                attribute.default_value
+                for name, attribute in schema.attributes.items()
+                if name not in given and attribute.default_value.name
             )
+        functions = [("", op_type) for op_type in sorted(targets)]
+        try:
+            model = onnx.inliner.inline_selected_functions(model, functions, inline_schema_functions=True)
+        except RuntimeError as error:  # e.g. it has no type for an omitted optional input
+            node = next(node for node in model.graph.node if node.op_type in targets)
+            raise _refusal(node, f"cannot be written out for opset {OPSET}", f"{OPSET} or earlier") from error
+        if left := next((node for node in model.graph.node if node.op_type in targets), None):
+            raise _refusal(left, f"cannot be written out for opset {OPSET}", f"{OPSET} or earlier")
+    return model
+
+
+def _is_written_out(node: onnx.NodeProto, version: int) -> bool:
+    return node.op_type in _WRITTEN_OUT or (version > OPSET and not defs.has(node.op_type, OPSET, ""))
+
+
+def _downgrade(model: onnx.ModelProto) -> None:
+    """Declare `OPSET` where every node means the same there; type inference checks the element types afterwards."""
+    version = _version(model)
+    for node in model.graph.node:
+        known = defs.get_schema(node.op_type, OPSET).attributes
+        newer = defs.get_schema(node.op_type, version).attributes
+        kept = []
+        for attribute in node.attribute:
+            if attribute.name in known:
+                kept.append(attribute)
+            elif attribute != newer[attribute.name].default_value:
+                raise _refusal(node, f"uses {attribute.name}, which is not in opset {OPSET}", f"{OPSET} or earlier")
+        _keep_attributes(node, kept)
     for entry in model.opset_import:
         if entry.domain in ("", "ai.onnx"):
             entry.version = OPSET
+
+
+def _keep_attributes(node: onnx.NodeProto, kept: list[onnx.AttributeProto]) -> None:
+    copies = [onnx.AttributeProto.FromString(attribute.SerializeToString()) for attribute in kept]
+    del node.attribute[:]
+    node.attribute.extend(copies)
+
+
+def _refusal(node: onnx.NodeProto, fault: str, opset: str) -> HetpartError:
+    return HetpartError(
+        "opset-conversion",
+        f"{node.op_type} '{node.name}' {fault}",
+        node=node.name,
+        hint=f"export the model with opset {opset}",
+    )

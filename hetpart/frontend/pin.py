@@ -12,7 +12,7 @@ from hetpart.errors import HetpartError
 def pin_shapes(
     model: onnx.ModelProto, weights: Collection[str], shapes: Mapping[str, Sequence[int]], dims: Mapping[str, int]
 ) -> None:
-    """Make all input shapes of `model` static, in place, and forget all other declared shapes (inference finds them).
+    """Make all input shapes of `model` static, in place.
 
     Args:
         model: a skeleton; its inputs named in `weights` are left alone.
@@ -46,9 +46,6 @@ def pin_shapes(
                 raise _dynamic(value, axis)
         if not value.type.tensor_type.HasField("shape"):
             raise _dynamic(value, None)
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
 
 
 class _Sizes:
@@ -62,7 +59,9 @@ class _Sizes:
             raise HetpartError("bad-shape", f"sizes must be positive: {option}")
         known, earlier = self.bound.setdefault(symbol, (size, option))
         if known != size:
-            raise HetpartError("shape-contradiction", f"dimension '{symbol}' is {known} by {earlier}, {size} by {option}")
+            raise HetpartError(
+                "shape-contradiction", f"dimension '{symbol}' is {known} by {earlier}, but {size} by {option}"
+            )
 
 
 def _pin(value: onnx.ValueInfoProto, shape: Sequence[int], sizes: _Sizes) -> None:
@@ -110,8 +109,8 @@ def _dynamic(value: onnx.ValueInfoProto, axis: int | None) -> HetpartError:
     )
 
 
-def _dims(value: onnx.ValueInfoProto) -> Sequence[onnx.TensorShapeProto.Dimension]:
-    return value.type.tensor_type.shape.dim
+def _dims(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
+    return list(value.type.tensor_type.shape.dim)
 
 
 def _describe(value: onnx.ValueInfoProto) -> str:

@@ -24,22 +24,32 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     Both matter to each other: a folded shape lets inference go on, an inferred shape lets a Shape node fold.
 
     Raises:
-        HetpartError: ``type-inference`` where the graph contradicts itself.
+        HetpartError: ``type-inference`` where the graph contradicts itself, ``folding-failed``.
     """
     for _ in range(_MAX_ROUNDS):
-        typed = _infer_types(model)
-        model = onnxslim.slim(typed, skip_optimizations=_SKIPPED, no_shape_infer=True)
+        typed = infer_types(model)
+        try:
+            model = onnxslim.slim(typed, skip_optimizations=_SKIPPED, no_shape_infer=True)
+        except Exception as error:  # it raises whatever its code runs into
+            raise HetpartError("folding-failed", f"onnxslim cannot fold the constants of the model: {error}") from error
         if [node.output for node in model.graph.node] == [node.output for node in typed.graph.node]:
             return typed
-    raise HetpartError("simplify", f"the model still changes after {_MAX_ROUNDS} rounds of constant folding")
+    raise HetpartError("folding-failed", f"the model still changes after {_MAX_ROUNDS} rounds of constant folding")
 
 
-def _infer_types(model: onnx.ModelProto) -> onnx.ModelProto:
-    stale = onnx.ModelProto()
-    stale.CopyFrom(model)
-    del stale.graph.value_info[:]
+def infer_types(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of `model` with the types of all values as its inputs imply them; recorded ones are forgotten.
+
+    Raises:
+        HetpartError: ``type-inference``.
+    """
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    for output in bare.graph.output:
+        output.type.tensor_type.ClearField("shape")
     try:
-        return infer_shapes(stale, check_type=True, strict_mode=True, data_prop=True)
+        return infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
     except InferenceError as error:
         message = str(error).strip()
         node = re.search(r"node name: ([^)]+)\)", message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import onnx
 from onnx import TensorProto, defs
@@ -20,12 +20,12 @@ SUPPORTED_DTYPES = frozenset(
     }
 )  # fmt: skip
 
-_DOMAINS = {"": "ai.onnx", "ai.onnx.ml": "ai.onnx.ml"}
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
 _CONTROL_FLOW = frozenset({"If", "Loop", "Scan"})
-_EXPORT_HINTS = {
+_DOMAIN_HINTS = {
+    "ai.onnx.ml": "classical machine learning (trees, scalers, encoders) is out of hetpart's scope: keep it in the app",
     "com.microsoft": "these are ONNX Runtime's own: export without its optimiser, or with opset operators only",
     "org.pytorch.aten": "the exporter fell through to ATen: export with a newer PyTorch or opset",
 }
@@ -46,6 +46,11 @@ def name_nodes(graph: onnx.GraphProto) -> None:
         taken.add(name)
 
 
+def has_subgraphs(graph: onnx.GraphProto) -> bool:
+    """Whether a node of `graph` carries a graph of its own (If, Loop, Scan)."""
+    return any(attribute.HasField("g") for node in graph.node for attribute in node.attribute)
+
+
 def check_source(model: onnx.ModelProto) -> None:
     """Refuse a model (a named skeleton, otherwise as the user gave it) that hetpart cannot import.
 
@@ -55,11 +60,10 @@ def check_source(model: onnx.ModelProto) -> None:
             ``missing-name``, ``undefined-value``, or ``invalid-model`` for what else ONNX's checker finds.
     """
     _check_ir_version(model)
-    versions = _opset_versions(model)
     functions = {(function.domain, function.name) for function in model.functions}
-    _check_nodes(model.graph.node, versions, functions)
+    _check_nodes(model.graph.node, _opset_version(model), functions)
     for function in model.functions:
-        _check_nodes(function.node, versions | {o.domain: o.version for o in function.opset_import}, functions)
+        _check_nodes(function.node, _opset_version(function), functions)
     if model.graph.sparse_initializer:
         name = model.graph.sparse_initializer[0].values.name
         raise HetpartError("sparse-initialiser", "sparse initialisers are not supported", node=name,
@@ -105,16 +109,16 @@ def check_result(model: onnx.ModelProto) -> None:
 def _check_ir_version(model: onnx.ModelProto) -> None:
     if model.ir_version > onnx.IR_VERSION:
         raise HetpartError(
-            "opset-too-new", f"the model has IR version {model.ir_version}; the onnx package reads up to {onnx.IR_VERSION}",
+            "opset-too-new", f"the model has IR version {model.ir_version}; the onnx package knows {onnx.IR_VERSION}",
             hint="update the onnx package, or export with an older opset",
         )  # fmt: skip
 
 
-def _opset_versions(model: onnx.ModelProto) -> dict[str, int]:
-    versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
-    if "" not in versions:
-        raise HetpartError("invalid-model", "the model does not say which ONNX opset it uses")
-    version = versions[""]
+def _opset_version(model: onnx.ModelProto | onnx.FunctionProto) -> int | None:
+    """The checked version of the main operator set, or None where only others are imported."""
+    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
+    if version is None:
+        return None
     if version < OLDEST_OPSET:
         raise HetpartError(
             "opset-too-old", f"the model uses opset {version}; hetpart reads opset {OLDEST_OPSET} and up",
@@ -122,45 +126,42 @@ def _opset_versions(model: onnx.ModelProto) -> dict[str, int]:
         )  # fmt: skip
     if version > defs.onnx_opset_version():
         raise HetpartError(
-            "opset-too-new", f"the model uses opset {version}; the onnx package knows up to {defs.onnx_opset_version()}",
+            "opset-too-new", f"the model uses opset {version}; the onnx package knows {defs.onnx_opset_version()}",
             hint="update the onnx package, or export with an older opset",
         )  # fmt: skip
-    return versions
+    return version
 
 
-def _check_nodes(
-    nodes: Iterator[onnx.NodeProto] | list[onnx.NodeProto], versions: dict[str, int], functions: set[tuple[str, str]]
-) -> None:
+def _check_nodes(nodes: Iterable[onnx.NodeProto], version: int | None, functions: set[tuple[str, str]]) -> None:
     for node in nodes:
         domain = "" if node.domain == "ai.onnx" else node.domain
         if (node.domain, node.op_type) not in functions:
-            _check_operator(node, domain, versions)
-            if not domain:
-                _check_inference_only(node, versions[""])
+            if version is None and not domain:
+                raise HetpartError("invalid-model", "the model does not say which ONNX opset it uses", node=node.name)
+            _check_operator(node, domain, version or 0)
+            _check_inference_only(node, version or 0)
         for attribute in node.attribute:
             for subgraph in (attribute.g, *attribute.graphs):
-                _check_nodes(subgraph.node, versions, functions)
+                _check_nodes(subgraph.node, version, functions)
 
 
-def _check_operator(node: onnx.NodeProto, domain: str, versions: dict[str, int]) -> None:
-    if domain not in _DOMAINS:
+def _check_operator(node: onnx.NodeProto, domain: str, version: int) -> None:
+    if domain:
         raise HetpartError(
-            "unknown-domain", f"{node.op_type} '{node.name}' is from the operator set '{domain}', which is not ONNX's",
-            node=node.name, hint=_EXPORT_HINTS.get(domain, "export with standard operators, or as a model-local function"),
-        )  # fmt: skip
-    if domain not in versions:
-        raise HetpartError("invalid-model", f"the model does not import the operator set '{domain}'", node=node.name)
+            "unknown-domain",
+            f"{node.op_type} '{node.name}' is from the operator set '{domain}', not from ONNX's main one",
+            node=node.name,
+            hint=_DOMAIN_HINTS.get(domain, "export with standard operators, or as a model-local function"),
+        )
     try:
-        deprecated = defs.get_schema(node.op_type, versions[domain], domain).deprecated
+        deprecated = defs.get_schema(node.op_type, version).deprecated
     except defs.SchemaError:
         deprecated = True
     if deprecated:
         raise HetpartError(
-            "unknown-operator",
-            f"{_DOMAINS[domain]} opset {versions[domain]} has no operator {node.op_type} (node '{node.name}')",
-            node=node.name,
-            hint="the opset that the model declares may be wrong; or export with standard operators",
-        )
+            "unknown-operator", f"ONNX opset {version} has no operator {node.op_type} (node '{node.name}')",
+            node=node.name, hint="the opset that the model declares may be wrong; or export with standard operators",
+        )  # fmt: skip
 
 
 def _check_inference_only(node: onnx.NodeProto, version: int) -> None:
@@ -182,10 +183,8 @@ def _check_type(value: onnx.ValueInfoProto) -> None:
     if kind is None:
         return  # an output without a type: inference finds it
     if kind != "tensor_type":
-        raise HetpartError(
-            "unsupported-dtype", f"value '{value.name}' is a {kind.removesuffix('_type').replace('_', ' ')}, not a tensor",
-            node=value.name,
-        )  # fmt: skip
+        what = kind.removesuffix("_type").replace("_", " ")
+        raise HetpartError("unsupported-dtype", f"value '{value.name}' is a {what}, not a tensor", node=value.name)
     _check_dtype(value.type.tensor_type.elem_type, f"value '{value.name}'", value.name)
 
 

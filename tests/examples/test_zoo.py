@@ -15,7 +15,7 @@ import pytest
 from examples import zoo
 
 ROOT = Path(__file__).parents[2]
-BIG = {"vgg16", "yolov2", "fast_style_transfer", "fast_style_transfer_deconv", "resnet50", "inception_v1", "densenet121"}
+BIG = {"vgg16", "yolov2", "fast_style_transfer", "fast_style_transfer_deconv", "resnet50", "densenet121"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def test_seed_decides_the_bytes(name: str) -> None:
 def test_inputs_are_in_range() -> None:
     feeds = zoo.inputs(zoo.build("bert_tiny"))
     assert feeds["input_ids"].dtype == np.int64
-    assert 0 <= feeds["input_ids"].min()
+    assert feeds["input_ids"].min() >= 0
     assert 1000 < feeds["input_ids"].max() < 30522
     assert feeds["token_type_ids"].max() == 1
     assert set(feeds["attention_mask"].ravel().tolist()) == {0, 1}
