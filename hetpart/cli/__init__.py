@@ -11,6 +11,9 @@ import sys
 
 from hetpart.errors import HetpartError
 
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
 
 def main() -> None:
     """Runs the command line and exits."""
@@ -49,17 +52,16 @@ def run(arguments: list[str]) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    import click
+    import typer
 
-    from hetpart.cli.app import command
+    from hetpart.cli.app import app
 
     try:
-        result = command().main(args=arguments, prog_name="hetpart", standalone_mode=False)
-    except click.exceptions.Abort as error:
-        raise KeyboardInterrupt from error
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        result = app(args=arguments, prog_name="hetpart", standalone_mode=False)
+    except typer.TyperException as error:
+        raise HetpartError("usage", error.format_message(), hint="see hetpart --help, or --help of the verb") from error
+    if result == _INTERRUPTED:
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
 
 

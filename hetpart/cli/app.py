@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import click
 import typer
 
 from hetpart.cli.bench import bench
@@ -51,7 +50,3 @@ def _root(
 ) -> None:
     """Compile a neural network for all processors of a phone."""
 
-
-def command() -> click.Command:
-    """The whole command line as one click command."""
-    return typer.main.get_command(app)
