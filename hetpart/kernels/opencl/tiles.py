@@ -18,6 +18,9 @@ LATENCY = 8
 
 A SIMT device fills its pipelines with other work-items instead."""
 
+WEIGHT_SLOTS = 4
+"""Issue slots that pass while one vector of weights comes from the second-level cache (32 bytes a cycle on x86)."""
+
 MIN_ITEMS = 1024
 """Work-items that a mobile GPU wants at least: an Adreno 640 has 384 multiply-add lanes, with several items each."""
 
@@ -74,7 +77,8 @@ def time(device: Device, vectors: int, scalars: int, items: int) -> float:
     The model is a core with as many multiply-add as load pipelines. A SIMT device with few items idles.
     """
     multiplies, loads = vectors * scalars, vectors + scalars
-    slots = max(multiplies, loads, LATENCY if device.tile_items else 0) + loads / 4
+    latency = LATENCY if device.tile_items else 0
+    slots = max(multiplies, loads, latency, WEIGHT_SLOTS * vectors) + loads / 4
     return slots * (items if device.tile_items else max(items, MIN_ITEMS))
 
 
