@@ -21,7 +21,9 @@ from hetpart.bundle.contents import BundleContents, bundle_files, describe_plans
 from hetpart.bundle.manifest import Manifest, ProcessorInfo, TensorInfo
 from hetpart.bundle.toolchain import RUNTIME, link_module, run_tool, zig
 from hetpart.bundle.write import write_bundle
+from hetpart.errors import HetpartError
 from hetpart.plan.plan import Buffer, Plan, Port, Step, Transfer, Wait
+from hetpart.runtime.emulate import default_sysroot, require_emulation
 
 ROWS, COLUMNS = 24, 16
 WEIGHTS = np.linspace(-2, 3, COLUMNS, dtype=np.float32)
@@ -138,11 +140,15 @@ def _buffers() -> tuple[Buffer, ...]:
     return (arena[0], Buffer("w", "weights", 64, COLUMNS * 4, "float32", (COLUMNS,)), *arena[1:])
 
 
+STEP_NAME = 'double "c" \\ é\n'
+"""A name that JSON must escape."""
+
+
 def split_plan() -> Plan:
     """The plan above."""
     cpu = (
         Step("scale", "affine", (X, W, A), extent=ROWS, predicted_us=5, writes=(2,)),
-        Step("double \"c\" \\ é\n", "double", (C, D), ranged=False, waits=(Wait("gpu", 2),),
+        Step(STEP_NAME, "double", (C, D), ranged=False, waits=(Wait("gpu", 2),),
              transfers=(Transfer(C, "gpu"),), writes=(1,)),
         Step("outputs", "", (), waits=(Wait("gpu", 3),), transfers=(Transfer(E, "gpu"),)),
     )  # fmt: skip
@@ -178,6 +184,15 @@ def expected(x: np.ndarray) -> dict[str, np.ndarray]:
     return {"d": d, "e": d - wide * wide}
 
 
+class Plans:
+    """What tests need of this file."""
+
+    split = staticmethod(split_plan)
+    cpu = staticmethod(cpu_plan)
+    expected = staticmethod(expected)
+    step_name = STEP_NAME
+
+
 def module(triple: str, work: Path) -> tuple[bytes, bytes]:
     (work / "toy.c").write_text(CPU_SOURCE)
     flags = ["-c", "-O1", "-g0", "-fPIC", "-ffreestanding", "-w", f"-I{RUNTIME / 'src'}"]
@@ -186,19 +201,32 @@ def module(triple: str, work: Path) -> tuple[bytes, bytes]:
 
 
 def contents(plans: dict[str, Plan], modules: dict[str, tuple[bytes, bytes]], **changes: Any) -> BundleContents:
-    port = lambda name: TensorInfo(name, "float32", (ROWS, COLUMNS))  # noqa: E731  # shorter than three literals
+    x, d, e = (TensorInfo(name, "float32", (ROWS, COLUMNS)) for name in "xde")
     manifest = Manifest(
         model="toy",
         target="host",
         tools={"hetpart": "0.1.0"},
-        inputs=(port("x"),),
-        outputs=(port("d"), port("e")),
+        inputs=(x,),
+        outputs=(d, e),
         processors={"cpu": ProcessorInfo("cpu", 1, 0), "gpu": ProcessorInfo("opencl", 1, 1)},
         plans=describe_plans(plans),
     )
     weights = bytes(64) + WEIGHTS.tobytes()
     files = bundle_files(plans, weights, modules, OPENCL_SOURCE)
     return BundleContents(dataclasses.replace(manifest, **changes), files)
+
+
+SYSROOT = default_sysroot()  # before the tests get a cache of their own
+
+
+@pytest.fixture(scope="session")
+def sysroot() -> Path:
+    """The arm64 root for emulation; skips the test where there is none."""
+    try:
+        require_emulation(SYSROOT)
+    except HetpartError as error:
+        pytest.skip(str(error))
+    return SYSROOT
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -232,6 +260,22 @@ def make_toy(
 @pytest.fixture(scope="session")
 def toy(make_toy: Callable[..., Path]) -> Path:
     return make_toy()
+
+
+@pytest.fixture(scope="session")
+def emulated_toy(sysroot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy bundle for a phone."""
+    triple = "aarch64-linux-gnu"
+    path = tmp_path_factory.mktemp("emulated") / "toy.hetpart"
+    modules = {triple: module(triple, tmp_path_factory.mktemp("module"))}
+    write_bundle(contents({"main": split_plan(), "cpu": cpu_plan()}, modules), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def plans() -> Plans:
+    """The toy's plans and what they must compute, for tests (which cannot import this file)."""
+    return Plans()
 
 
 @pytest.fixture

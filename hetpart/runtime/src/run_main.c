@@ -5,7 +5,7 @@
  *               [--cpu-cores MASK] [--opencl-cores MASK] [--plan NAME] [--module FILE]
  *               [--unit-local-size] [--allow-cpu-fallback]
  *
- * Inputs without a file are zeros. Output i of the model is written to DIR/output-i.bin. NAME ends at the last '='.
+ * Inputs without a file are zeros; with --repeat 0 the bundle is only loaded. Output i of the model is written to DIR/output-i.bin. NAME ends at the last '='.
  * Exits with 0, with the hp_code of a failure, or with 64 for a wrong command line.
  */
 #include "file.h"
@@ -71,7 +71,7 @@ static bool parse(int count, char **words, struct arguments *arguments)
             return false;
         }
     }
-    return arguments->bundle && arguments->repeat > 0;
+    return arguments->bundle && arguments->repeat >= 0;
 }
 
 /* The file given for `name`, or NULL. */
@@ -174,7 +174,7 @@ int main(int count, char **words)
         if (hp_fallback_reason(model)) {
             printf("fallback: %s\n", hp_fallback_reason(model));
         }
-        status = run(model, &arguments);
+        status = arguments.repeat ? run(model, &arguments) : HP_OK;
         hp_free(model);
     }
     free(arguments.inputs);
