@@ -19,10 +19,10 @@ def kind_of(node: ir.Node) -> str:
     inputs, tensors without elements, and foreign domains are ``other``.
     """
     used = [value for value in node.outputs if value.name and (value.uses() or value.is_graph_output())]
-    inputs = [value for value in node.inputs if value is not None]
+    activations = [value for value in node.inputs if value is not None and not value.is_initializer()]
     if node.domain != "" or len(used) != 1 or used[0] is not node.outputs[0]:
         return "other"
-    if all(value.is_initializer() for value in inputs) or any(0 in shape_of(value) for value in [*inputs, *used]):
+    if not activations or any(0 in shape_of(value) for value in [*activations, *used]):
         return "other"
     for kind, fits in _RULES.get(node.op_type, ()):
         if (kind in _ANY_DTYPE or _computes_float32(node)) and fits(node):

@@ -71,8 +71,7 @@ CASES = {
     "gemm-beta-zero": (gemm("beta=0.0"), MATRICES),
     "gemm-transposed-data": ("(float[4,2] x) => (float y) { y = Gemm<transA=1>(x, w, c) }", MATRICES),
     "gemm-of-activations": (
-        "(float[2,4] x, float[5,4] z, float[2,5] c) => (float y) "
-        "{ y = Gemm<alpha=0.5, beta=0.25, transB=1>(x, z, c) }",
+        "(float[2,4] x, float[5,4] z, float[2,5] c) => (float y) { y = Gemm<alpha=0.5, beta=0.25, transB=1>(x, z, c) }",
         {},
     ),
     "gemm-of-activations-scaled": ("(float[2,4] x, float[4,5] z) => (float y) { y = Gemm<alpha=0.5>(x, z) }", {}),

@@ -56,7 +56,7 @@ SPELLINGS = {
     "layer-norm": ("LayerNormalization", f"{LAYER_NORM} n = Div(d, s) w = Mul(n, gamma) y = Add(w, beta)"),
     "layer-norm-plain": ("LayerNormalization", f"{LAYER_NORM} y = Div(d, s)"),
     "layer-norm-reciprocal": ("LayerNormalization", f"{LAYER_NORM} r = Div(one, s) n = Mul(r, d) y = Mul(gamma, n)"),
-    "layer-norm-bias-then-scale": ("LayerNormalization", f"{LAYER_NORM} n = Div(d, s) b = Add(n, beta) y = Mul(b, gamma)"),
+    "layer-norm-bias-first": ("LayerNormalization", f"{LAYER_NORM} n = Div(d, s) b = Add(n, beta) y = Mul(b, gamma)"),
 }  # fmt: skip
 
 

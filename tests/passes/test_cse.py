@@ -32,8 +32,8 @@ KEPT = {
     "random": "(float[2,3] x) => (float y) { a = RandomNormalLike(x) b = RandomNormalLike(x) y = Add(a, b) }",
     "attributes": "(float[2,3] x) => (float y) { a = Elu<alpha=0.5>(x) b = Elu<alpha=0.6>(x) y = Add(a, b) }",
     "constants": "(float[2,3] x) => (float y) { a = Mul(x, c) b = Mul(x, d) y = Div(a, b) }",
-    "dtypes": "(float[2,3] x) => (float y) { a = Cast<to=10>(x) b = Cast<to=11>(x) c2 = Cast<to=1>(a) d2 = Cast<to=1>(b) "
-    "y = Add(c2, d2) }",
+    "dtypes": "(float[2,3] x) => (float y)"
+    "{ a = Cast<to=10>(x) b = Cast<to=11>(x) e = Cast<to=1>(a) f = Cast<to=1>(b) y = Add(e, f) }",
 }
 
 

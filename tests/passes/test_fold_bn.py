@@ -38,7 +38,10 @@ FOLDED = {
         {"w": draw(4, 6), **BN},
     ),
     "matmul-scale": (layer("c = MatMul(x, w) y = Mul(c, s)", "2,3,6"), {"w": draw(6, 4), "s": draw(4)}),
-    "division": (layer("c = Conv(x, w, b) y = Div(c, s)"), {"w": draw(4, 6, 1, 1), "b": draw(4), "s": positive(4, 1, 1)}),
+    "division": (
+        layer("c = Conv(x, w, t) y = Div(c, s)"),
+        {"w": draw(4, 6, 1, 1), "t": draw(4), "s": positive(4, 1, 1)},
+    ),
     "scalar": (layer("c = Conv(x, w) y = Mul(s, c)"), {"w": draw(4, 6, 1, 1), "s": np.float32(0.3)}),
     "twice": (
         layer("c = Conv(x, w) d = Mul(c, s) e = Add(d, t) f = Mul(e, s) y = Sub(f, t)"),

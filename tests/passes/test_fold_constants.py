@@ -24,7 +24,10 @@ CASES = {
         "(float[2,2] x) => (float y) { a, b = Split<axis=0, num_outputs=2>(w) y = Add(x, b) }",
         {"w": draw(2, 2)},
     ),
-    "constant-of-shape": ("(float[2,3] x) => (float y) { z = ConstantOfShape(s) y = Add(x, z) }", {"s": np.array([2, 3])}),
+    "constant-of-shape": (
+        "(float[2,3] x) => (float y) { z = ConstantOfShape(s) y = Add(x, z) }",
+        {"s": np.array([2, 3])},
+    ),
     "integers": ("(float[2,6] x) => (float y) { s = Add(a, a) y = Reshape(x, s) }", {"a": np.array([3, 1])}),
 }
 

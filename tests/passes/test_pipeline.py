@@ -97,7 +97,11 @@ class TestParsing:
         assert isinstance(parsed.ratio, float)
 
     def test_several_with_spaces(self) -> None:
-        assert [str(p) for p in parse_pipeline(" dce , sample { count = 2 } ,cse ")] == ["dce", "sample{count=2}", "cse"]
+        assert [str(p) for p in parse_pipeline(" dce , sample { count = 2 } ,cse ")] == [
+            "dce",
+            "sample{count=2}",
+            "cse",
+        ]
 
     @pytest.mark.parametrize("text", ["", "  "])
     def test_empty(self, text: str) -> None:
@@ -161,9 +165,10 @@ class TestRunning:
         assert "pass 'refuse' failed (already run: dce, cse): no way" in error.message
 
     def test_crash_becomes_an_internal_error(self) -> None:
-        with pytest.raises(InternalError, match="pass 'crash' failed .already run: nothing.: KeyError") as caught:
+        with pytest.raises(InternalError, match="pass 'crash' failed") as caught:
             run_pipeline(small_model(), [Crash()])
         assert caught.value.code == "pass-failed"
+        assert "(already run: nothing): KeyError('lost')" in caught.value.message
         assert isinstance(caught.value.__cause__, KeyError)
 
     def test_wrong_shape_is_found_by_verification_only(self) -> None:

@@ -11,7 +11,7 @@ from tests.passes.support import draw, parse
 def test_every_kind_of_line() -> None:
     model = parse(
         "(float[1,3,8,8] x, int64[2] i) => (float y, float a) {"
-        " c = Conv<strides=[2,2], auto_pad=\"VALID\">(x, w) d = Clip(c, , hi) a, b = Split<axis=1, num_outputs=2>(d)"
+        ' c = Conv<strides=[2,2], auto_pad="VALID">(x, w) d = Clip(c, , hi) a, b = Split<axis=1, num_outputs=2>(d)'
         " t = Constant<value=float[3]{1,2,3}>() y = Sum(b, a) z = custom.Op<f=0.1>(y) }",
         w=draw(4, 3, 3, 3),
         hi=np.float32(6),
