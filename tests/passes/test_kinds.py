@@ -16,7 +16,8 @@ CONSTANTS = {
     "crop": np.array([0, 0, -1, 0, 0, 0, 0, 0]), "fill": np.float32(2),
     "twice": np.array([1, 1, 2, 2], np.float32), "half": np.array([1, 1, 0.5, 0.5], np.float32),
     "two": np.array([2, 2], np.float32), "grow": np.array([1, 2, 2, 2], np.float32),
-    "nothing": np.array([], np.float32), "sizes": np.array([1, 4, 9, 7]), "shape": np.array([4, 36]), "i": np.array([0, 1]),
+    "nothing": np.array([], np.float32), "sizes": np.array([1, 4, 9, 7]),
+    "shape": np.array([4, 36]), "i": np.array([0, 1]),
 }  # fmt: skip
 
 KINDS = {
