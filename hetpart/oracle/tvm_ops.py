@@ -15,7 +15,7 @@ _VERIFIED_NAMES = """
     Einsum Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool
     GlobalMaxPool Greater GreaterOrEqual GridSample GroupNormalization HardSigmoid HardSwish Hardmax Identity
     InstanceNormalization IsNaN LRN LeakyRelu Less LessOrEqual Log LogSoftmax LpPool MatMul MatMulInteger Max Mean
-    MeanVarianceNormalization Min Mish Mul Neg Not OneHot Or PRelu Pad Reciprocal ReduceL1 ReduceL2 ReduceLogSum
+    MeanVarianceNormalization Min Mish Mul Neg Not Or PRelu Pad Reciprocal ReduceL1 ReduceL2 ReduceLogSum
     ReduceLogSumExp ReduceMean ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round ScatterElements ScatterND Selu
     Shrink Sigmoid Sign Sin Sinh Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub Sum Tan Tanh
     ThresholdedRelu Tile Transpose Trilu Unsqueeze Where Xor

@@ -72,6 +72,11 @@ def _mod(node: ir.Node, graph: UnitGraph) -> str | None:
     return None
 
 
+def _one_hot(node: ir.Node, graph: UnitGraph) -> str | None:
+    kind = dtype_of(node.outputs[0], graph)
+    return f"OneHot of {kind} values: the result has another type" if kind != "int64" else None
+
+
 def _pow(node: ir.Node, graph: UnitGraph) -> str | None:
     if dtype_of(_input(node, 0), graph) != dtype_of(_input(node, 1), graph):
         return "Pow of two different types"
@@ -123,6 +128,7 @@ TRAPS: dict[str, Trap] = {
     "LayerNormalization": _later_outputs,
     "MaxPool": _later_outputs,
     "Mod": _mod,
+    "OneHot": _one_hot,
     "Pow": _pow,
     "QuantizeLinear": _quantize_linear,
     "ReduceMax": _reduce_bool,

@@ -71,6 +71,7 @@ def test_operator_without_a_kernel_of_ours_is_degraded_on_the_cpu_and_absent_on_
         ("g (float[1,4,4,4] x) => (y, i) { y, i = MaxPool<kernel_shape=[2,2]>(x) }", "wrong-in-tvm", "MaxPool"),
         ("g (float[4,6] x) => (y) { y = IsInf<detect_negative=0>(x) }", "wrong-in-tvm", "IsInf"),
         ("g (float[4] x, int32[4] p) => (y) { y = Pow(x, p) }", "wrong-in-tvm", "two different types"),
+        ("g (int64[3] x) => (float[3,2] y) { y = OneHot(x, k, scales) }", "wrong-in-tvm", "OneHot of float32"),
         ("g (float[4] x, int64 axis) => (y) { y = CumSum(x, axis) }", "not-constant", "(axis)"),
         ("g (float[4] x) => (y) { y = Cast<to=17>(x) }", "dtype", "float8"),
     ],

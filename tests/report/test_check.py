@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from examples import zoo
+from hetpart.frontend import import_model
 from hetpart.graph.units import UnitGraph
+from hetpart.passes.fuse import fuse
+from hetpart.passes.pipeline import optimisation_level, run_pipeline
 from hetpart.report.check import CheckReport, check_report
 from hetpart.report.text import render_check
 from hetpart.targets import load_target
@@ -116,3 +120,13 @@ def test_model_without_operators() -> None:
     assert empty.exit_code == 0
     assert empty.to_json()["unsupported_share"] == {}
     assert "no operators" in text_of(empty)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3_small", "shufflenetv2", "bert_tiny"])
+def test_published_networks_run_somewhere(name: str) -> None:
+    model = import_model(zoo.build(name))
+    run_pipeline(model, optimisation_level("O1"))
+    report = check_report(fuse(model), TARGET)
+    assert report.exit_code in (0, 1)
+    assert report.unsupported_share("cpu") == 0
+    assert report.unsupported_mac_share("gpu") == 0
