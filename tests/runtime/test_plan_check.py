@@ -1,0 +1,139 @@
+"""Damaged plan files: the C reader answers with an error or the same result, and never crashes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hetpart.runtime.library import runner
+
+CODES = range(1, 14)  # hp_code; a crash is negative, a sanitizer's report 99
+NO_OPENCL = 6
+
+flips = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_size=1, max_size=4)
+each_example = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.fixture(scope="module")
+def checked_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """hetpart-run with the address and undefined-behaviour sanitizers if the compiler has them."""
+    flags = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+    probe = tmp_path_factory.mktemp("probe")
+    (probe / "probe.c").write_text("int main(void) { return 0; }\n")
+    compiler = shutil.which("gcc") or shutil.which("clang") or "cc"
+    works = shutil.which(compiler) and not subprocess.run(
+        [compiler, *flags, "probe.c", "-o", "probe"], cwd=probe, capture_output=True, check=False
+    ).returncode
+    return runner([compiler, *(flags if works else [])])
+
+
+@pytest.fixture(scope="module")
+def damaged(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the toy bundle whose plan the tests overwrite."""
+    path = tmp_path_factory.mktemp("damaged") / "toy"
+    shutil.copytree(toy, path)
+    return path
+
+
+def run(runner: Path, bundle: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"ASAN_OPTIONS": "exitcode=99", "HETPART_OPENCL": "/nowhere"}
+    return subprocess.run([runner, bundle, *flags], capture_output=True, text=True, env=environment, check=False)
+
+
+def flipped(data: bytes, changes: list[tuple[int, int]]) -> bytes:
+    damaged = bytearray(data)
+    for position, value in changes:
+        damaged[position % len(data)] ^= value
+    return bytes(damaged)
+
+
+def resealed(data: bytes) -> bytes:
+    """With a matching size and checksum, so that the tables' own checks are reached."""
+    sized = data[:16] + struct.pack("<Q", len(data)) + data[24:]
+    return sized[:12] + struct.pack("<I", zlib.crc32(sized[16:])) + sized[16:]
+
+
+@each_example
+@given(changes=flips)
+def test_flipped_bytes(checked_runner: Path, damaged: Path, toy: Path, tmp_path: Path, changes: list) -> None:
+    original = (toy / "plan-cpu.bin").read_bytes()
+    (damaged / "plan-cpu.bin").write_bytes(flipped(original, changes))
+    done = run(checked_runner, damaged, "--plan", "plan-cpu.bin", "--output-dir", str(tmp_path))
+    if flipped(original, changes) == original:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode in CODES, done.stderr
+        assert "plan-cpu.bin" in done.stderr
+
+
+@each_example
+@given(changes=flips, name=st.sampled_from(["plan.bin", "plan-cpu.bin"]))
+def test_flipped_bytes_behind_a_valid_checksum(
+    checked_runner: Path, damaged: Path, toy: Path, changes: list, name: str
+) -> None:
+    (damaged / name).write_bytes(resealed(flipped((toy / name).read_bytes(), changes)))
+    done = run(checked_runner, damaged, "--plan", name, "--repeat", "0")
+    assert done.returncode in (0, *CODES), done.stderr
+
+
+@each_example
+@given(words=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 2**32 - 1)), min_size=1, max_size=3))
+def test_changed_words_behind_a_valid_checksum(checked_runner: Path, damaged: Path, toy: Path, words: list) -> None:
+    data = bytearray((toy / "plan.bin").read_bytes())
+    for position, value in words:
+        struct.pack_into("<I", data, position % (len(data) // 4 - 1) * 4, value)
+    (damaged / "plan.bin").write_bytes(resealed(bytes(data)))
+    done = run(checked_runner, damaged, "--repeat", "0")
+    assert done.returncode in (0, *CODES), done.stderr
+
+
+@each_example
+@given(length=st.integers(0, 1 << 20), seal=st.booleans())
+def test_truncated(checked_runner: Path, damaged: Path, toy: Path, length: int, seal: bool) -> None:
+    original = (toy / "plan.bin").read_bytes()
+    data = original[: length % len(original)]
+    (damaged / "plan.bin").write_bytes(resealed(data) if seal and len(data) >= 24 else data)
+    done = run(checked_runner, damaged, "--repeat", "0")
+    assert done.returncode in CODES, done.stderr
+    assert done.returncode != NO_OPENCL, "a truncated plan was accepted"
+
+
+@pytest.mark.parametrize("part", ["plan.bin", "weights.bin", "cpu/{machine}-linux-gnu/libmodel.so"])
+@pytest.mark.parametrize("how", ["missing", "empty", "folder", "longer"])
+def test_parts_that_are_not_what_they_should_be(checked_runner: Path, toy: Path, tmp_path: Path, part: str, how: str) -> None:
+    bundle = tmp_path / "toy"
+    shutil.copytree(toy, bundle)
+    path = bundle / part.format(machine=os.uname().machine)
+    if how == "longer":
+        path.write_bytes(path.read_bytes() + b"more")
+    elif how == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+        if how == "folder":
+            path.mkdir()
+    done = run(checked_runner, bundle, "--repeat", "0")
+    if how == "longer" and part.startswith("cpu/"):  # an ELF file may have anything behind its end
+        assert done.returncode == NO_OPENCL
+    else:
+        assert done.returncode in CODES
+        assert done.returncode != NO_OPENCL, done.stderr
+        assert path.name in done.stderr
+
+
+def test_plan_of_another_version(checked_runner: Path, damaged: Path, toy: Path) -> None:
+    data = (toy / "plan.bin").read_bytes()
+    (damaged / "plan.bin").write_bytes(resealed(data[:8] + struct.pack("<I", 2) + data[12:]))
+    done = run(checked_runner, damaged, "--repeat", "0")
+    assert "plan format 2" in done.stderr
+    assert "[version-mismatch]" in done.stderr

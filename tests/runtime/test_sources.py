@@ -1,0 +1,94 @@
+"""The C sources: warnings, other machines, sanitizers, the runner, and CMake."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hetpart.bundle.toolchain import RUNTIME, zig
+from hetpart.runtime.library import runner
+
+SOURCES = sorted((RUNTIME / "src").glob("*.c"))
+STRICT = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wshadow", "-Wconversion", "-O2"]
+
+needs_gcc = pytest.mark.skipif(not shutil.which("gcc"), reason="needs gcc")
+
+
+def compile_each(command: list[str], folder: Path) -> None:
+    done = subprocess.run(
+        [*command, *STRICT, f"-I{RUNTIME / 'include'}", "-c", *map(str, SOURCES)],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@needs_gcc
+def test_no_warnings_from_gcc(tmp_path: Path) -> None:
+    compile_each(["gcc"], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("triple", ["x86_64-linux-gnu", "aarch64-linux-gnu", "aarch64-linux-musl"])
+def test_no_warnings_from_clang(tmp_path: Path, triple: str) -> None:
+    compile_each(zig("cc", "-target", triple), tmp_path)
+
+
+def test_header_is_cplusplus_too(tmp_path: Path) -> None:
+    (tmp_path / "app.cpp").write_text('#include "hetpart.h"\nint main() { return hp_options_default().trace; }\n')
+    command = ["g++"] if shutil.which("g++") else zig("c++")
+    done = subprocess.run(
+        [*command, "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{RUNTIME / 'include'}", "-c", "app.cpp"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def run(command: list[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+
+@needs_gcc
+@pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
+def test_sanitizers(toy: Path, tmp_path: Path, sanitizer: str) -> None:
+    program = runner(["gcc", "-g", f"-fsanitize={sanitizer}"])
+    trace = tmp_path / "trace.json"
+    done = run(
+        [program, toy, "--plan", "plan-cpu.bin", "--threads", "4", "--repeat", "50", "--trace", trace],
+        ASAN_OPTIONS="exitcode=99", TSAN_OPTIONS="exitcode=99",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert trace.stat().st_size
+
+
+def test_runner(toy: Path, tmp_path: Path, plans: object, x: np.ndarray) -> None:
+    program = runner(["cc"] if shutil.which("cc") else zig("cc"))
+    x.tofile(tmp_path / "x.bin")
+    arguments = ["--plan", "plan-cpu.bin", "--input", f"x={tmp_path / 'x.bin'}", "--output-dir", tmp_path]
+    done = run([program, toy, *arguments])
+    assert done.returncode == 0, done.stderr
+    assert 'output 1 "e" float32: 1536 bytes' in done.stdout
+    wanted = plans.expected(x)["e"]  # type: ignore[attr-defined]  # a class of conftest.py, which has no import name
+    found = np.fromfile(tmp_path / "output-1.bin", np.float32).reshape(x.shape)
+    assert np.linalg.norm(found - wanted) <= 1e-6 * np.linalg.norm(wanted)
+
+    fallback = run([program, toy, "--allow-cpu-fallback"], HETPART_OPENCL="/nowhere")
+    assert "plan: plan-cpu.bin\nfallback: HETPART_OPENCL=/nowhere" in fallback.stdout
+    assert "[no-opencl]" in run([program, toy], HETPART_OPENCL="/nowhere").stderr
+    assert "[bad-argument]" not in run([program, toy, "--input", "nothing=/nowhere", "--repeat", "0"]).stderr
+    for wrong in ([], ["--repeat"], ["--repeat", "-1"], ["--colour", "red"]):
+        assert run([program, *([toy] if wrong else []), *wrong]).returncode == 64
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="needs cmake")
+@pytest.mark.slow
+def test_cmake_builds_the_sources_of_a_bundle(toy: Path, tmp_path: Path) -> None:
+    for command in (["cmake", "-S", toy / "runtime", "-B", tmp_path], ["cmake", "--build", tmp_path]):
+        done = run(command)
+        assert done.returncode == 0, done.stderr
+    done = run([tmp_path / "hetpart-run", toy, "--plan", "plan-cpu.bin"])
+    assert done.returncode == 0, done.stderr
