@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from hetpart.errors import InternalError
@@ -326,10 +327,28 @@ def _pad(at: _Context) -> tuple[KernelCall, ...]:
 
 def _other(at: _Context) -> tuple[KernelCall, ...]:
     fused = at.assignment.fused
-    model = unit_model(fused, fused.units[at.unit.name]).SerializeToString(deterministic=True)
+    model = _anonymous(unit_model(fused, fused.units[at.unit.name]))
     xs = tuple(at.plain(v) for v in at.unit.inputs)
     spec = OnnxSpec(model, xs, tuple(at.plain(v) for v in at.unit.outputs))
     return (KernelCall(spec, at.unit.inputs, at.unit.outputs),)
+
+
+def _anonymous(proto: onnx.ModelProto) -> bytes:
+    """The model without names of its own, so that equal operators give equal specs and share one kernel."""
+    graph = proto.graph
+    names: dict[str, str] = {"": ""}
+    for prefix, values in (("x", graph.input), ("c", graph.initializer), ("y", graph.output)):
+        for value in values:
+            value.name = names.setdefault(value.name, f"{prefix}{len(names)}")
+    for index, node in enumerate(graph.node):
+        node.name = f"n{index}"
+        node.doc_string = ""
+        node.ClearField("metadata_props")
+        for names_of in (node.input, node.output):
+            names_of[:] = [names.setdefault(name, f"t{len(names)}") for name in names_of]
+    graph.ClearField("value_info")
+    graph.name = "unit"
+    return onnx.shape_inference.infer_shapes(proto, strict_mode=True).SerializeToString(deterministic=True)
 
 
 _SELECTORS: dict[str, Callable[[_Context], tuple[KernelCall, ...]]] = {
