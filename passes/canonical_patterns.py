@@ -32,6 +32,10 @@ _OPSET = {"Gelu": 20, "Mish": 18, "LayerNormalization": 17, "HardSwish": 14, "Ha
 """The version that introduced the operator; an older model keeps the spelt-out form."""
 
 
+Named = tuple[str, ir.Value, dict[str, Any]]
+"""Operator type, its input and its attributes."""
+
+
 def activation(editor: Editor, node: ir.Node) -> bool:
     """HardSigmoid, HardSwish, Mish and Gelu, spelt out -> one node.
 
@@ -47,34 +51,40 @@ def activation(editor: Editor, node: ir.Node) -> bool:
     if not is_float(result):
         return False
     factor, factors = (1.0, [result]) if is_operator(node, "Clip") else _product(node)
-    found: tuple[str, ir.Value, dict[str, Any]] | None = None
+    found: Named | None = None
     if len(factors) == 1:
-        if (source := _hard_sigmoid(factors[0], factor)) is not None:
-            found = "HardSigmoid", source, {"alpha": 1 / 6, "beta": 0.5}
+        found = _hard_sigmoid(factors[0], factor)
     elif len(factors) == 2:
         found = _gated(factors[0], factors[1], factor) or _gated(factors[1], factors[0], factor)
-    if found is None or editor.opset < _OPSET[found[0]] or shape_of(found[1]) != shape_of(result):
+    if found is None:
         return False
     op_type, source, attributes = found
+    if editor.opset < _OPSET[op_type] or shape_of(source) != shape_of(result):
+        return False
     editor.become(node, op_type, [source], attributes)
     return True
 
 
-def _gated(gate: ir.Value, x: ir.Value, factor: float) -> tuple[str, ir.Value, dict[str, Any]] | None:
+def _hard_sigmoid(value: ir.Value, factor: float) -> Named | None:
+    """The name of ``factor * value``, where value is a Clip."""
+    for x in _linear_sources(value.producer()):
+        if _is_hard_sigmoid(value, factor, x):
+            return "HardSigmoid", x, {"alpha": 1 / 6, "beta": 0.5}
+    return None
+
+
+def _gated(gate: ir.Value, x: ir.Value, factor: float) -> Named | None:
     """The name of ``factor * gate(x) * x``."""
     producer = gate.producer()
     if producer is None:
         return None
-    if _hard_sigmoid(gate, factor) is x:
+    if _is_hard_sigmoid(gate, factor, x):
         return "HardSwish", x, {}
-    if is_operator(producer, "HardSigmoid") and producer.inputs[0] is x and close(factor, 1):
-        slope, offset = attribute(producer, "alpha", 0.2), attribute(producer, "beta", 0.5)
-        return ("HardSwish", x, {}) if close(slope, 1 / 6) and close(offset, 0.5) else None
     if is_operator(producer, "Tanh") and close(factor, 1) and producer.inputs[0] is not None:
         softplus = producer.inputs[0].producer()
         return ("Mish", x, {}) if is_operator(softplus, "Softplus") and _reads(softplus, x) else None
     inner = _nonlinearity(gate)
-    if inner is None or not _is_polynomial(gate, inner.outputs[0], (0.5 / factor, 0.5 / factor)):
+    if inner is None or factor == 0 or not _is_polynomial(gate, inner.outputs[0], (0.5 / factor, 0.5 / factor)):
         return None
     argument = inner.inputs[0]
     if is_operator(inner, "Erf") and _is_polynomial(argument, x, (0, math.sqrt(0.5))):
@@ -89,58 +99,66 @@ def _reads(node: ir.Node | None, x: ir.Value) -> bool:
     return node is not None and node.inputs[0] is x
 
 
-def _hard_sigmoid(value: ir.Value, factor: float) -> ir.Value | None:
-    """The x of ``factor * value = clip(x / 6 + 1 / 2, 0, 1)``, where value is a Clip of something linear in x."""
+def _is_hard_sigmoid(value: ir.Value, factor: float, x: ir.Value) -> bool:
+    """True if ``factor * value`` is ``clip(x / 6 + 1 / 2, 0, 1)``, named or as a Clip of something linear in x."""
     node = value.producer()
-    if node is None or not is_operator(node, "Clip") or len(node.inputs) < 3 or factor == 0:
-        return None
-    linear = node.inputs[0]
-    if scalar(node.inputs[1]) != 0 or not close(scalar(node.inputs[2]), 1 / factor) or linear is None:
-        return None
-    x = _linear_source(linear)
-    return x if x is not None and _is_polynomial(linear, x, (0.5 / factor, 1 / 6 / factor)) else None
+    if node is None or factor == 0:
+        return False
+    if is_operator(node, "HardSigmoid"):
+        slope, offset = attribute(node, "alpha", 0.2), attribute(node, "beta", 0.5)
+        return _reads(node, x) and close(factor, 1) and close(slope, 1 / 6) and close(offset, 0.5)
+    if (
+        not is_operator(node, "Clip")
+        or scalar(operand(node, 1)) != 0
+        or not close(scalar(operand(node, 2)), 1 / factor)
+    ):
+        return False
+    return _is_polynomial(node.inputs[0], x, (0.5 / factor, 1 / 6 / factor))
 
 
 def _product(node: ir.Node) -> tuple[float, list[ir.Value]]:
-    """Constant factor and other factors of a product, flattened through products that nobody else reads."""
+    """Constant factor and other factors of a product, flattened through products that nobody else reads.
+
+    A division by something computed is no product: its result is the one factor.
+    """
     factor = 1.0
     factors: list[ir.Value] = []
-    pending = [node]
+    pending = [node.outputs[0]]
     while pending:
-        product = pending.pop()
-        for index, value in enumerate(product.inputs):
-            number = scalar(value)
-            inner = value.producer() if value is not None else None
-            if number is not None and (index == 0 or number != 0 or product.op_type == "Mul"):
-                divides = product.op_type == "Div" and index == 1
-                factor = factor / number if divides else factor * number
-            elif inner is not None and value is not None and used_once(value) and _is_scaling(inner):
-                pending.append(inner)
-            elif value is not None:
-                factors.append(value)
+        value = pending.pop()
+        product = value.producer()
+        if (number := scalar(value)) is not None:
+            factor *= number
+        elif product is None or not (value is node.outputs[0] or used_once(value)):
+            factors.append(value)
+        elif is_operator(product, "Mul"):
+            pending.extend(v for v in product.inputs if v is not None)
+        elif is_operator(product, "Div") and product.inputs[0] and (divisor := scalar(product.inputs[1])):
+            factor /= divisor
+            pending.append(product.inputs[0])
+        else:
+            factors.append(value)
     return factor, factors
 
 
-def _is_scaling(node: ir.Node) -> bool:
-    return is_operator(node, "Mul") or (is_operator(node, "Div") and bool(scalar(node.inputs[1])))
-
-
-def _linear_source(value: ir.Value) -> ir.Value | None:
-    """What remains of `value` when additions of and multiplications by numbers are taken away."""
-    node = value.producer()
-    while node is not None and is_operator(node, "Add", "Mul", "Div", "Sub") and scalar(node.inputs[1]) is not None:
-        if node.inputs[0] is None:
-            return None
-        value = node.inputs[0]
-        node = value.producer()
-    return value
+def _linear_sources(node: ir.Node | None) -> list[ir.Value]:
+    """First inputs of `node` and, as long as it adds or multiplies by a number, of what makes them."""
+    sources = []
+    while node is not None and node.inputs and node.inputs[0] is not None:
+        sources.append(node.inputs[0])
+        node = node.inputs[0].producer()
+        if not is_operator(node, "Add", "Mul", "Div", "Sub") or node is None or scalar(operand(node, 1)) is None:
+            break
+    return sources
 
 
 def _nonlinearity(gate: ir.Value) -> ir.Node | None:
     """The Erf or Tanh that `gate` is a linear function of."""
-    source = _linear_source(gate)
-    node = source.producer() if source is not None else None
-    return node if is_operator(node, "Erf", "Tanh") else None
+    for source in _linear_sources(gate.producer()):
+        node = source.producer()
+        if is_operator(node, "Erf", "Tanh"):
+            return node
+    return None
 
 
 _MAX_DEPTH = 6

@@ -20,13 +20,14 @@ def eliminate_common_subexpressions(graph: ir.Graph) -> bool:
     first: dict[Hashable, ir.Node] = {}
     modified = False
     for node in graph:
-        if any(value.is_graph_output() for value in node.outputs) or not is_deterministic(node):
-            continue  # a graph output needs its own name, and so its own node
+        if not is_deterministic(node):
+            continue
         original = first.setdefault(_key(node), node)
-        if original is not node:
-            ir.convenience.replace_all_uses_with(node.outputs, original.outputs)
-            graph.remove(node, safe=True)
-            modified = True
+        if original is node or any(value.is_graph_output() for value in node.outputs):
+            continue  # a graph output needs its own name, and so its own node
+        ir.convenience.replace_all_uses_with(node.outputs, original.outputs)
+        graph.remove(node, safe=True)
+        modified = True
     return modified
 
 

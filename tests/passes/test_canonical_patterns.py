@@ -79,6 +79,8 @@ NEAR_MISSES = {
     "y = Mul(half, m)",
     "not-centred": "p = Pow(x, two) v = ReduceMean(p, last) a = Add(v, eps) s = Sqrt(a) y = Div(x, s)",
     "variance-of-first-axis": LAYER_NORM.replace("(p, last)", "(p, first)") + " y = Div(d, s)",
+    "divided-by-gate": "h = HardSigmoid<alpha=0.16666667, beta=0.5>(x) y = Div(h, x)",
+    "dividing-gate": "s = Softplus(x) t = Tanh(s) y = Div(x, t)",
     "clipped-product": "c = Clip(x, zero, six) y = Div(c, six)",
 }
 
@@ -115,3 +117,11 @@ def test_x_may_be_a_product_itself() -> None:
     model = parse(spelt(f"z = Mul(x, three) {ERF.replace('(x', '(z')} m = Mul(z, g) y = Mul(m, half)"), **NUMBERS)
     apply(model, Canonicalise())
     assert operators(model) == ["Mul", "Gelu"]
+
+
+def test_x_may_be_a_sum_itself() -> None:
+    model = parse(
+        spelt("z = Add(x, three) a = Add(z, three) c = Clip(a, zero, six) d = Div(c, six) y = Mul(z, d)"), **NUMBERS
+    )
+    apply(model, Canonicalise())
+    assert operators(model) == ["Add", "HardSwish"]

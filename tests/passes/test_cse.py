@@ -14,6 +14,7 @@ MERGED = {
     "same-node": "(float[2,3] x) => (float y) { a = Relu(x) b = Relu(x) y = Add(a, b) }",
     "chains": "(float[2,3] x) => (float y) { a = Relu(x) b = Tanh(a) c = Relu(x) d = Tanh(c) y = Sub(b, d) }",
     "equal-constants": "(float[2,3] x) => (float y) { a = Mul(x, c) b = Mul(x, d) y = Div(a, b) }",
+    "with-graph-output": "(float[2,3] x) => (float a, float y) { a = Relu(x) b = Relu(x) y = Neg(b) }",
     "attributes": "(float[2,3] x) => (float y) { a = Elu<alpha=0.5>(x) b = Elu<alpha=0.5>(x) y = Add(a, b) }",
 }
 
