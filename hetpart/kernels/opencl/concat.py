@@ -14,9 +14,6 @@ from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.text import affine, indent, kernel
 from hetpart.kernels.spec import ConcatSpec
 
-MAX_ITEMS = 1024
-"""Work-items that share one run on a SIMT device; neighbours copy neighbouring elements."""
-
 
 def source(spec: ConcatSpec, device: Device, symbol: str) -> str:
     runs = _runs(spec)
@@ -55,5 +52,5 @@ def _runs(spec: ConcatSpec) -> list[int]:
 
 
 def _grid(spec: ConcatSpec, device: Device) -> Grid:
-    across = 1 if device.tile_items else min(MAX_ITEMS, max(_runs(spec)))
+    across = 1 if device.tile_items else max(_runs(spec))
     return Grid(across, math.prod(spec.out.shape[: spec.axis]))

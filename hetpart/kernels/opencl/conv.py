@@ -67,7 +67,7 @@ def pack(spec: ConvSpec, device: Device, constants: Mapping[str, np.ndarray]) ->
 
 
 def _contraction(spec: ConvSpec) -> Contraction:
-    if spec.x.c % spec.group or spec.out.c % spec.group or spec.x.block != spec.out.block:
+    if spec.x.c % spec.group or spec.out.c % spec.group or (spec.group > 1 and spec.x.block != spec.out.block):
         raise InternalError("kernel-layout", f"cannot convolve {spec.x} to {spec.out} in {spec.group} groups")
     if spec.depthwise:
         return depthwise

@@ -71,7 +71,8 @@ def _phases(spec: ConvTransposeSpec) -> int:
 def _tile(spec: ConvTransposeSpec, device: Device) -> Tile:
     """A tile whose columns fit into every phase."""
     columns = max(1, spec.out.w // spec.strides[1])
-    return tiles.choose(device, spec.out.blocks, 1, columns, max_blocks=1 if spec.group > 1 else tiles.MAX_SUMS)
+    max_blocks = 1 if spec.group > 1 else tiles.MAX_SUMS
+    return tiles.choose(device, spec.out.blocks, spec.out.h, columns, max_blocks, max_rows=1)
 
 
 def _across(spec: ConvTransposeSpec, tile: Tile) -> int:

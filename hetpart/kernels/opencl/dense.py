@@ -11,9 +11,8 @@ from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.gemm import GemmTile
-from hetpart.kernels.opencl.grid import item
 from hetpart.kernels.opencl.plain import RowOperand
-from hetpart.kernels.opencl.text import affine, const_in, kernel, result, vector
+from hetpart.kernels.opencl.text import affine, const_in, kernel, result
 from hetpart.kernels.spec import DenseSpec
 
 
@@ -22,16 +21,19 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
         raise InternalError("kernel-layout", f"a {spec.m} x {spec.k} x {spec.n} product cannot make {spec.out}")
     tile = _tile(spec, device)
     operands = [RowOperand.of(f"operand{i}", form.shape, spec.out.shape) for i, form in enumerate(spec.operands)]
-    number = item(0, tile.across)
-    form = vector(tile.width)
+    form = tile.form.form
+    # in vectors, as `pack` lays them out: from tile to tile, and from one k to the next
+    first, advance = tile.vectors, tile.across * tile.vectors
+    if device.tile_items:
+        first, advance = spec.k * tile.vectors, tile.vectors
     body = [
         *tile.grid().guard(device),
         *tile.locate(),
         "",
-        *tile.declare(lambda v: f"b[{affine([(number, tile.vectors)], v)}]" if spec.bias else f"({form})(0.0f)"),
+        *tile.declare(lambda v: f"b[{affine([(tile.number, tile.vectors)], v)}]" if spec.bias else f"({form})(0.0f)"),
         f"__global const float* from = x + row * {spec.k};",
-        f"__global const {form}* weights = w + {affine([(number, spec.k * tile.vectors)])};",
-        *tile.multiply(spec.k, lambda v: f"weights[{v}]", f"weights += {tile.vectors};"),
+        f"__global const {form}* weights = w + {affine([(tile.number, first)])};",
+        *tile.multiply(spec.k, lambda v: f"weights[{v}]", f"weights += {advance};"),
         *tile.store(symbol, spec.steps, operands, "row"),
     ]
     bias = ", plus bias" if spec.bias else ""
@@ -54,11 +56,16 @@ def launch(spec: DenseSpec, device: Device) -> Launch:
 
 
 def pack(spec: DenseSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Weights (tile, k, columns) and bias (tile, columns); the last tile overlaps its neighbour if n needs it."""
+    """Weights and bias (tile, columns); the last tile overlaps its neighbour if n needs it.
+
+    Weights are (tile, k, columns) on tile devices, where an item streams its own, and (k, tile, columns) on SIMT
+    devices, where neighbouring items read neighbouring vectors.
+    """
     tile = _tile(spec, device)
     starts = [min(number * tile.columns, spec.n - tile.columns) for number in range(tile.across)]
     w = constants["w"].astype(np.float32, copy=False).reshape(spec.k, spec.n)
-    weights = np.stack([w[:, start : start + tile.columns] for start in starts])
+    pieces = [w[:, start : start + tile.columns] for start in starts]
+    weights = np.stack(pieces, axis=0 if device.tile_items else 1)
     if not spec.bias:
         return (weights,)
     b = constants["b"].astype(np.float32, copy=False).reshape(spec.n)

@@ -5,7 +5,8 @@
             sum[block][pixel] += x[pixel][lane] * w[block]
 
 A tile device reads one lane of x at a time and broadcasts it: a rolled loop over the lanes keeps the body at one
-multiply-add per sum. A SIMT device reads whole pixels and unrolls the lanes. Lanes beyond the last input channel are
+multiply-add per sum; x may have another block than the output there (an image with few channels). A SIMT device reads
+whole pixels and unrolls the lanes. Lanes beyond the last input channel are
 never read, so the weights, packed in exactly the order of this loop nest, have no room for them.
 """
 
@@ -30,8 +31,8 @@ def x_width(spec: ConvSpec, device: Device) -> int:
 
 
 def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
-    block, channels = spec.out.block, spec.x.c // spec.group
-    whole, rest = divmod(channels, block)
+    block, x_block, channels = spec.out.block, spec.x.block, spec.x.c // spec.group
+    whole, rest = divmod(channels, x_block)
     taps = spec.kernel[0] * spec.kernel[1]
     per_group = tile.blocks * taps * channels
     lines = [f"__global const {vector(block)}* weights = w + {affine([(tiles.stack(at, tile), per_group)])};"]
@@ -50,7 +51,7 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
     def inner(input_block: str, ky: str, kx: str, lanes: str, count: int) -> list[str]:
         if device.tile_items:
             return [
-                f"__global const float* pixel = x + {_pixel(spec, at, (first, input_block), ky, kx, block)};",
+                f"__global const float* pixel = x + {_pixel(spec, at, (first, input_block), ky, kx, x_block)};",
                 f"for (int lane = 0; lane < {lanes}; lane++) {{",
                 *indent(_lane(spec, tile)),
                 "}",
@@ -63,18 +64,18 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
     if device.tile_items:
         blocks = whole + (rest > 0)
         if not rest or not whole:
-            lanes = str(rest or block)
-            return [*lines, *_scoped(loop("k", blocks, lambda k: over_taps(k, lanes, block)))]
+            lanes = str(rest or x_block)
+            return [*lines, *_scoped(loop("k", blocks, lambda k: over_taps(k, lanes, x_block)))]
         return [
             *lines,
             *loop(
                 "k",
                 blocks,
-                lambda k: [f"const int lanes = k < {whole} ? {block} : {rest};", *over_taps(k, "lanes", block)],
+                lambda k: [f"const int lanes = k < {whole} ? {x_block} : {rest};", *over_taps(k, "lanes", x_block)],
             ),
         ]
     if whole:
-        lines += _scoped(loop("k", whole, lambda k: over_taps(k, "", block)))
+        lines += _scoped(loop("k", whole, lambda k: over_taps(k, "", x_block)))
     if rest:
         lines += _scoped(over_taps(str(whole), "", rest))
     return lines
@@ -91,8 +92,8 @@ def pack(spec: ConvSpec, tile: Tile, w: np.ndarray) -> np.ndarray:
     padded[: spec.out.c] = w
     groups = padded.reshape(-1, tile.blocks, block, channels, kh, kw)
     pieces = [
-        groups[:, :, :, start : start + block].transpose(0, 4, 5, 3, 1, 2).reshape(len(groups), -1)
-        for start in range(0, channels, block)
+        groups[:, :, :, start : start + spec.x.block].transpose(0, 4, 5, 3, 1, 2).reshape(len(groups), -1)
+        for start in range(0, channels, spec.x.block)
     ]
     return np.ascontiguousarray(np.concatenate(pieces, axis=1))
 

@@ -13,7 +13,7 @@ from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps, steps
 from hetpart.kernels.opencl.blocked import Operand, Position, index
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import RowOperand, broadcast_strides, store, vector_width
+from hetpart.kernels.opencl.plain import RowOperand, RowVectors, broadcast_strides
 from hetpart.kernels.opencl.text import const_in, for_range, kernel, result
 from hetpart.kernels.spec import EltwiseSpec
 
@@ -58,8 +58,9 @@ def _blocked(spec: EltwiseSpec, out: Blocked, device: Device, symbol: str) -> st
 def _plain(spec: EltwiseSpec, out: Plain, device: Device, symbol: str) -> str:
     rank = _row_rank(spec, out)
     length = _row_length(spec, out)
-    width = vector_width(device, length)
-    vectors = -(-length // width)
+    vectors = RowVectors.of(device, length)
+    width = vectors.width
+    count = -(-length // width)
     per_item = _vectors_per_item(device)
     grid = _grid(spec, out, device)
     x, *operands = (RowOperand.of(name, layout.shape, out.shape, rank) for name, layout in _named_inputs(spec))
@@ -68,16 +69,16 @@ def _plain(spec: EltwiseSpec, out: Plain, device: Device, symbol: str) -> str:
         column = number if width == 1 else f"{number} * {width}"
         if length % width:  # the last vector starts early, so that it is whole
             column = f"min({column}, {length - width})"
-        values = [operand.load("row", "i", width) for operand in operands]
-        value = steps.call(symbol, spec.steps, x.load("row", "i", width), values)
+        values = [operand.load("row", "i", vectors) for operand in operands]
+        value = steps.call(symbol, spec.steps, x.load("row", "i", vectors), values)
         target = "i" if grid.y == 1 else f"row * {length} + i"
-        return [f"const int i = {column};", store(value, "out", target, width)]
+        return [f"const int i = {column};", vectors.store(value, "out", target)]
 
     first = item(0, grid.x)
-    body = [*grid.guard(device), f"const int row = {item(1, grid.y)};"]
+    body = [*vectors.declare(), *grid.guard(device), f"const int row = {item(1, grid.y)};"]
     if per_item > 1:
         start = "0" if grid.x == 1 else f"{first} * {per_item}"
-        stop = str(vectors) if grid.x == 1 else f"min({start} + {per_item}, {vectors})"
+        stop = str(count) if grid.x == 1 else f"min({start} + {per_item}, {count})"
         body += for_range("v", start, stop, compute("v"))
     else:
         body += compute(first)
@@ -114,5 +115,5 @@ def _vectors_per_item(device: Device) -> int:
 
 def _grid(spec: EltwiseSpec, out: Plain, device: Device) -> Grid:
     length = _row_length(spec, out)
-    vectors = -(-length // vector_width(device, length))
-    return Grid(-(-vectors // _vectors_per_item(device)), math.prod(out.shape) // length)
+    count = -(-length // RowVectors.of(device, length).width)
+    return Grid(-(-count // _vectors_per_item(device)), math.prod(out.shape) // length)

@@ -13,33 +13,42 @@ from hetpart.graph.epilogue import Step
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import steps, tiles
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import RowOperand, store, vector_width
-from hetpart.kernels.opencl.text import affine, for_range, vector
+from hetpart.kernels.opencl.plain import RowOperand, RowVectors
+from hetpart.kernels.opencl.text import affine, for_range
 
 MAX_VECTORS = 8
 
 
 @dataclass(frozen=True)
 class GemmTile:
-    """The tile of an (m, n) matrix that one work-item computes, and how many such tiles there are."""
+    """The tile of an (m, n) matrix that one work-item computes, and how many such tiles there are.
+
+    With `rows_first`, neighbouring items go down the rows and find the same weights in the cache; otherwise they go
+    along the columns and read neighbouring weights in one access.
+    """
 
     m: int
     n: int
     rows: int
     vectors: int
-    width: int
+    form: RowVectors
+    rows_first: bool
 
     @staticmethod
     def choose(device: Device, m: int, n: int, batch: int) -> GemmTile:
         """The tile with the least time (see `tiles.time`) for `batch` matrices."""
-        width = vector_width(device, n)
+        form = RowVectors.of(device, n)
         fitting = [
-            GemmTile(m, n, rows, vectors, width)
-            for vectors in range(1, min(MAX_VECTORS, n // width) + 1)
+            GemmTile(m, n, rows, vectors, form, rows_first=device.tile_items)
+            for vectors in range(1, min(MAX_VECTORS, n // form.width) + 1)
             for rows in range(1, min(m, tiles.MAX_SUMS) + 1)
             if tiles.fits(device, vectors, rows)
         ]
         return min(fitting, key=lambda tile: tiles.time(device, tile.vectors, tile.rows, tile.count * batch))
+
+    @property
+    def width(self) -> int:
+        return self.form.width
 
     @property
     def columns(self) -> int:
@@ -58,18 +67,26 @@ class GemmTile:
         return self.across * self.down
 
     def grid(self, batch: int = 1) -> Grid:
-        return Grid(self.across, self.down, batch)
+        x, y = (self.down, self.across) if self.rows_first else (self.across, self.down)
+        return Grid(x, y, batch)
+
+    @property
+    def number(self) -> str:
+        """The number of the tile along the columns, an expression."""
+        return item(1 if self.rows_first else 0, self.across)
 
     def locate(self) -> list[str]:
-        """Declarations of ``column`` and ``row``, the tile's first."""
+        """What `store` needs, and declarations of ``column`` and ``row``, the tile's first."""
+        line = item(0 if self.rows_first else 1, self.down)
         return [
-            f"const int column = {_start(0, self.n, self.columns, self.across)};",
-            f"const int row = {_start(1, self.m, self.rows, self.down)};",
+            *self.form.declare(),
+            f"const int column = {_start(self.number, self.n, self.columns)};",
+            f"const int row = {_start(line, self.m, self.rows)};",
         ]
 
     def declare(self, start: Callable[[int], str]) -> list[str]:
         """Declarations of the sums; `start` gives the first value of a vector of columns."""
-        form = vector(self.width)
+        form = self.form.form
         lines = [f"const {form} start{v} = {start(v)};" for v in range(self.vectors)]
         for row in range(self.rows):
             lines.append(f"{form} " + ", ".join(f"sum{row}_{v} = start{v}" for v in range(self.vectors)) + ";")
@@ -81,7 +98,7 @@ class GemmTile:
         `weight` is the expression of a vector of columns of the right-hand side's current row, and `advance` the
         statement that goes on to the next row.
         """
-        body = [f"const {vector(self.width)} w{v} = {weight(v)};" for v in range(self.vectors)]
+        body = [f"const {self.form.form} w{v} = {weight(v)};" for v in range(self.vectors)]
         for row in range(self.rows):
             body.append(f"const float x{row} = from[{affine([('k', 1)], row * depth)}];")
             body += [f"sum{row}_{v} += x{row} * w{v};" for v in range(self.vectors)]
@@ -94,14 +111,14 @@ class GemmTile:
             lines.append(f"const int row{r} = {row} + {r};" if r else f"const int row0 = {row};")
             for v in range(self.vectors):
                 column = affine([("column", 1)], v * self.width)
-                values = [operand.load(f"row{r}", column, self.width) for operand in operands]
+                values = [operand.load(f"row{r}", column, self.form) for operand in operands]
                 value = steps.call(symbol, epilogue, f"sum{r}_{v}", values)
-                lines.append(store(value, "out", f"row{r} * {self.n} + {column}", self.width))
+                lines.append(self.form.store(value, "out", f"row{r} * {self.n} + {column}"))
         return lines
 
 
-def _start(axis: int, extent: int, size: int, tiles_along: int) -> str:
-    number = item(axis, tiles_along)
+def _start(number: str, extent: int, size: int) -> str:
+    """The first row or column of tile `number`."""
     if number == "0" or size == 1:
         return number
     return f"min({number} * {size}, {extent - size})" if extent % size else f"{number} * {size}"

@@ -8,29 +8,29 @@ import numpy as np
 
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import load, partial, reduce, store, sweep, vector_width
+from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, sweep
 from hetpart.kernels.opencl.text import affine, const_in, kernel, literal, result, vector
 from hetpart.kernels.spec import LayerNormSpec
 
 
 def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
-    width = vector_width(device, spec.length)
-    form = vector(width)
+    vectors = RowVectors.of(device, spec.length)
+    width, form = vectors.width, vectors.form
     start = affine([(item(0, spec.rows), spec.length)])
 
     def value(count: int) -> str:
-        loaded = load("from", "i", count)
+        loaded = vectors.load("from", "i", count)
         return loaded if spec.rms else f"{loaded} - mean"
 
     def add(count: int) -> list[str]:
-        return [f"{partial('sum', width, count)} += {load('from', 'i', count)};"]
+        return [f"{partial('sum', width, count)} += {vectors.load('from', 'i', count)};"]
 
     def add_square(count: int) -> list[str]:
         return [f"const {vector(count)} d = {value(count)};", f"{partial('squares', width, count)} += d * d;"]
 
     def finish(count: int) -> list[str]:
-        scaled = f"({value(count)}) * factor * {load('w', 'i', count)}"
-        return [store(f"{scaled} + {load('b', 'i', count)}" if spec.bias else scaled, "to", "i", count)]
+        scaled = f"({value(count)}) * factor * {vectors.load('w', 'i', count)}"
+        return [vectors.store(f"{scaled} + {vectors.load('b', 'i', count)}" if spec.bias else scaled, "to", "i", count)]
 
     sum_lines, total = reduce("sum", width, "+")
     square_lines, squares = reduce("squares", width, "+")
@@ -41,6 +41,7 @@ def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
         f"const float mean = {total} / {literal(spec.length)};",
     ]
     body = [
+        *vectors.declare(),
         *_grid(spec).guard(device),
         f"__global const float* from = x + {start};",
         f"__global float* to = out + {start};",

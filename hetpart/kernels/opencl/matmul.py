@@ -13,8 +13,8 @@ from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.gemm import GemmTile
 from hetpart.kernels.opencl.grid import item
-from hetpart.kernels.opencl.plain import RowOperand, Strided, broadcast_strides, load
-from hetpart.kernels.opencl.text import affine, const_in, kernel, result, vector
+from hetpart.kernels.opencl.plain import RowOperand, Strided, broadcast_strides
+from hetpart.kernels.opencl.text import affine, const_in, kernel, result
 from hetpart.kernels.spec import MatmulSpec
 
 
@@ -72,7 +72,7 @@ def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
     operands = [
         RowOperand.of(f"operand{i}", _spelled_out(form.shape, spec), shape) for i, form in enumerate(spec.operands)
     ]
-    form = vector(tile.width)
+    form = tile.form.form
     body = [
         *tile.grid(problem.count).guard(device),
         *tile.locate(),
@@ -81,7 +81,7 @@ def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
         *tile.declare(lambda v: f"({form})(0.0f)"),
         f"__global const float* from = a + {problem.matrix(problem.a, 'matrix')} + row * {problem.k};",
         f"__global const float* right = b + {problem.matrix(problem.b, 'matrix')} + column;",
-        *tile.multiply(problem.k, lambda v: load("right", str(v * tile.width), tile.width), f"right += {problem.n};"),
+        *tile.multiply(problem.k, lambda v: tile.form.load("right", str(v * tile.width)), f"right += {problem.n};"),
         *tile.store(symbol, spec.steps, operands, affine([("matrix", problem.m), ("row", 1)])),
     ]
     comment = [

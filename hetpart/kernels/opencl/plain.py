@@ -1,7 +1,4 @@
-"""Row-major tensors: vector width, broadcasting, and loops over contiguous rows.
-
-Row-major data need not come in whole vectors and is not aligned to them, hence vloadN and vstoreN.
-"""
+"""Row-major tensors: how rows are read, broadcasting, and loops over contiguous rows."""
 
 from __future__ import annotations
 
@@ -11,32 +8,57 @@ from dataclasses import dataclass
 
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device
-from hetpart.kernels.opencl.text import for_range, indent, vector
+from hetpart.kernels.opencl.text import for_range, indent, splat, vector
 
 
-def vector_width(device: Device, length: int) -> int:
-    """Floats to compute at once along a row of `length`.
+@dataclass(frozen=True)
+class RowVectors:
+    """How a contiguous row is read and written: `width` floats at once.
 
-    One register on tile devices (32 registers on x86 means AVX-512, 16 means AVX2), a float4 on SIMT GPUs; less for
-    short rows.
+    Row-major data need not come in whole vectors and is not aligned to them. vloadN and vstoreN are made for that, but
+    PoCL takes them apart into scalars (a matrix product ran three times slower); where `by_cast` is set, a vector type
+    of a float's alignment serves instead, which every clang-based compiler of a CPU turns into one load.
     """
-    widest = (16 if device.registers >= 32 else 8) if device.tile_items else 4
-    while widest > length:
-        widest //= 2
-    return widest
 
+    width: int
+    by_cast: bool
 
-def load(pointer: str, offset: str, width: int) -> str:
-    """`width` floats at `pointer` + `offset`."""
-    if width == 1:
-        return f"{pointer}[{offset}]"
-    return f"vload{width}(0, {pointer} + {offset})" if offset != "0" else f"vload{width}(0, {pointer})"
+    @staticmethod
+    def of(device: Device, length: int) -> RowVectors:
+        """For rows of `length`.
 
+        One register on tile devices (32 registers on x86 means AVX-512, 16 means AVX2), a float4 on SIMT GPUs; less
+        for short rows.
+        """
+        width = (16 if device.registers >= 32 else 8) if device.tile_items else 4
+        while width > length:
+            width //= 2
+        return RowVectors(width, device.tile_items)
 
-def store(value: str, pointer: str, offset: str, width: int) -> str:
-    if width == 1:
-        return f"{pointer}[{offset}] = {value};"
-    return f"vstore{width}({value}, 0, {pointer} + {offset});"
+    @property
+    def form(self) -> str:
+        return vector(self.width)
+
+    def declare(self) -> list[str]:
+        """What a kernel that uses `load` or `store` must say first."""
+        if not self.by_cast or self.width == 1:
+            return []
+        return [f"typedef {self.form} unaligned __attribute__((aligned(4)));"]
+
+    def load(self, pointer: str, offset: str, count: int | None = None) -> str:
+        """`count` floats, 1 or the whole width, at `pointer` + `offset`."""
+        if (count or self.width) == 1:
+            return f"{pointer}[{offset}]"
+        address = pointer if offset == "0" else f"{pointer} + {offset}"
+        return f"*(__global const unaligned*)({address})" if self.by_cast else f"vload{self.width}(0, {address})"
+
+    def store(self, value: str, pointer: str, offset: str, count: int | None = None) -> str:
+        if (count or self.width) == 1:
+            return f"{pointer}[{offset}] = {value};"
+        address = f"{pointer} + {offset}"
+        if self.by_cast:
+            return f"*(__global unaligned*)({address}) = {value};"
+        return f"vstore{self.width}({value}, 0, {address});"
 
 
 def sweep(length: int, width: int, body: Callable[[int], list[str]]) -> list[str]:
@@ -134,10 +156,9 @@ class RowOperand:
         inner = strides[split:]
         return RowOperand(name, Strided.of(out[:split], strides[:split]), not any(inner))
 
-    def load(self, row: str, column: str, width: int) -> str:
-        """`width` values at `column` of row `row`."""
+    def load(self, row: str, column: str, vectors: RowVectors) -> str:
+        """A vector at `column` of row `row`."""
         offset = self.rows.offset(row)
         if self.single:
-            value = f"{self.name}[{offset}]"
-            return value if width == 1 else f"({vector(width)})({value})"
-        return load(self.name, column if offset == "0" else f"{offset} + {column}", width)
+            return splat(f"{self.name}[{offset}]", vectors.width)
+        return vectors.load(self.name, column if offset == "0" else f"{offset} + {column}")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Layout
 from hetpart.kernels.kernel import Device, Launch
-from hetpart.kernels.opencl.blocked import Position, clear_halo, strides
+from hetpart.kernels.opencl.blocked import Position, clear_halo, index, strides
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, kernel, result, vector
 from hetpart.kernels.spec import RepackSpec
@@ -110,11 +111,11 @@ def _copy(spec: RepackSpec, at: Position) -> list[str]:
     into = spec.channel
     spare_is_ours = into + count == _channels(spec.out, side)
     if isinstance(spec.x, Blocked) and isinstance(spec.out, Blocked) and _aligned(spec.x, spec.out, into):
-        source = f"x + {_element(spec.x, side, at, first)}"
-        target = f"out + {_element(spec.out, side, at, affine([('block', side.block)]))}"
-        width = side.block
-        whole = f"vstore{width}(vload{width}(0, {source}), 0, {target});"
-        if spare_is_ours or count % width == 0:
+        form = vector(side.block)
+        number = f"(block - {into // side.block})" if into else "block"  # of x
+        source = f"((__global const {form}*)x)[{index(spec.x, replace(at, block=number))}]"
+        whole = f"((__global {form}*)out)[{index(spec.out, at)}] = {source};"
+        if spare_is_ours or count % side.block == 0:
             return [whole]
         last = _blocks(spec).stop - 1
         return [f"if (block < {last}) {whole}", "else {", *indent(_lanes(spec, at, first)), "}"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import load, partial, reduce, store, sweep, vector_width
+from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, sweep
 from hetpart.kernels.opencl.text import affine, const_in, for_range, kernel, result, vector
 from hetpart.kernels.spec import SoftmaxSpec
 
@@ -35,36 +35,37 @@ def pack(spec: SoftmaxSpec, device: Device, constants: Mapping[str, np.ndarray])
 def _grid(spec: SoftmaxSpec, device: Device) -> Grid:
     if spec.inner == 1:
         return Grid(spec.outer)
-    return Grid(-(-spec.inner // vector_width(device, spec.inner)), spec.outer)
+    return Grid(-(-spec.inner // RowVectors.of(device, spec.inner).width), spec.outer)
 
 
 def _row(spec: SoftmaxSpec, device: Device) -> list[str]:
-    width = vector_width(device, spec.length)
-    form = vector(width)
+    vectors = RowVectors.of(device, spec.length)
+    width, form = vectors.width, vectors.form
     start = affine([(item(0, spec.outer), spec.length)])
 
     def take_max(count: int) -> list[str]:
         target = partial("top", width, count)
-        return [f"{target} = fmax({target}, {load('from', 'i', count)});"]
+        return [f"{target} = fmax({target}, {vectors.load('from', 'i', count)});"]
 
     def take_sum(count: int) -> list[str]:
-        e, target = f"exp({load('from', 'i', count)} - peak)", partial("sum", width, count)
+        e, target = f"exp({vectors.load('from', 'i', count)} - peak)", partial("sum", width, count)
         if spec.log:
             return [f"{target} += {e};"]
         return [
             f"const {vector(count)} e = {e};",
-            store("e", "to", "i", count),
+            vectors.store("e", "to", "i", count),
             f"{target} += e;",
         ]
 
     def finish(count: int) -> list[str]:
         if spec.log:
-            return [store(f"{load('from', 'i', count)} - peak - log_total", "to", "i", count)]
-        return [store(f"{load('to', 'i', count)} * scale", "to", "i", count)]
+            return [vectors.store(f"{vectors.load('from', 'i', count)} - peak - log_total", "to", "i", count)]
+        return [vectors.store(f"{vectors.load('to', 'i', count)} * scale", "to", "i", count)]
 
     max_lines, peak = reduce("top", width, "fmax")
     sum_lines, total = reduce("sum", width, "+")
     return [
+        *vectors.declare(),
         f"__global const float* from = x + {start};",
         f"__global float* to = out + {start};",
         f"{form} top = ({form})(-INFINITY);",
@@ -80,15 +81,15 @@ def _row(spec: SoftmaxSpec, device: Device) -> list[str]:
 
 
 def _columns(spec: SoftmaxSpec, device: Device) -> list[str]:
-    width = vector_width(device, spec.inner)
-    form = vector(width)
+    vectors = RowVectors.of(device, spec.inner)
+    width, form = vectors.width, vectors.form
     tiles = -(-spec.inner // width)
     column = f"{item(0, tiles)} * {width}" if tiles > 1 else "0"
     if spec.inner % width:  # the last vector starts early, so that it is whole
         column = f"min({column}, {spec.inner - width})"
     start = affine([(item(1, spec.outer), spec.length * spec.inner), ("column", 1)])
-    value = load("from", f"i * {spec.inner}", width)
-    written = load("to", f"i * {spec.inner}", width)
+    value = vectors.load("from", f"i * {spec.inner}")
+    written = vectors.load("to", f"i * {spec.inner}")
 
     def along(body: list[str]) -> list[str]:
         return for_range("i", "0", str(spec.length), body)
@@ -98,11 +99,12 @@ def _columns(spec: SoftmaxSpec, device: Device) -> list[str]:
         final = f"{value} - top - log_total"
         closing = f"const {form} log_total = log(sum);"
     else:
-        keep = store("e", "to", f"i * {spec.inner}", width)
+        keep = vectors.store("e", "to", f"i * {spec.inner}")
         accumulate = [f"const {form} e = exp({value} - top);", keep, "sum += e;"]
         final = f"{written} * scale"
         closing = f"const {form} scale = 1.0f / sum;"
     return [
+        *vectors.declare(),
         f"const int column = {column};",
         f"__global const float* from = x + {start};",
         f"__global float* to = out + {start};",
@@ -111,5 +113,5 @@ def _columns(spec: SoftmaxSpec, device: Device) -> list[str]:
         f"{form} sum = ({form})(0.0f);",
         *along(accumulate),
         closing,
-        *along([store(final, "to", f"i * {spec.inner}", width)]),
+        *along([vectors.store(final, "to", f"i * {spec.inner}")]),
     ]

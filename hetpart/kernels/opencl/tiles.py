@@ -43,14 +43,16 @@ class Tile:
             yield pixel, *divmod(pixel, self.columns)
 
 
-def choose(device: Device, blocks: int, rows: int, columns: int, max_blocks: int = MAX_SUMS) -> Tile:
+def choose(
+    device: Device, blocks: int, rows: int, columns: int, max_blocks: int = MAX_SUMS, max_rows: int = MAX_SUMS
+) -> Tile:
     """The tile with the least time for a map of `rows` x `columns` vectors in `blocks` channel blocks.
 
-    `max_blocks` is 1 where blocks share no input.
+    `max_blocks` is 1 where blocks share no input, `max_rows` where rows do not.
     """
     best: tuple[float, Tile] | None = None
     for depth in (d for d in range(1, min(blocks, max_blocks) + 1) if blocks % d == 0):
-        for height in range(1, min(rows, MAX_SUMS) + 1):
+        for height in range(1, min(rows, max_rows) + 1):
             for width in range(1, min(columns, MAX_SUMS) + 1):
                 tile = Tile(depth, height, width)
                 if not fits(device, depth, tile.pixels):
