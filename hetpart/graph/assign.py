@@ -170,7 +170,7 @@ def _layouts(graph: UnitGraph, blocked: set[str], pieces: Pieces, block: int) ->
     for value, kind in graph.types.items():
         if value in blocked:
             n, c, h, w = kind.shape
-            size = c if _narrow_input(graph, value, c, block) else block
+            size = _narrow_block(c) if _narrow_input(graph, value, c, block) else block
             layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()))
         elif not graph.is_constant(value):
             layouts[value] = Plain(kind.shape, kind.dtype)
@@ -178,15 +178,23 @@ def _layouts(graph: UnitGraph, blocked: set[str], pieces: Pieces, block: int) ->
 
 
 def _narrow_input(graph: UnitGraph, value: str, channels: int, block: int) -> bool:
-    """An image with a few channels that only dense convolutions read keeps them unpadded (block = channels)."""
+    """Whether this is an image with few channels that only dense convolutions read: it gets a block of its own.
+
+    Blocks of 4 stay: they are read as whole vectors, and an RGB image wastes little of them.
+    """
     maker = graph.producer.get(value)
-    if channels >= block or maker is None or graph.units[maker].kind != "repack":
+    if block <= 4 or _narrow_block(channels) >= block or maker is None or graph.units[maker].kind != "repack":
         return False
     for name in graph.consumers.get(value, []):
         unit = graph.units[name]
         if unit.kind != "conv" or unit.inputs != (value,) or unit.anchor.attributes.get_int("group", 1) != 1:
             return False
     return True
+
+
+def _narrow_block(channels: int) -> int:
+    """The least power of two that holds the channels, at least 2."""
+    return max(2, 1 << (channels - 1).bit_length())
 
 
 def _same_bytes(unit: Unit, layouts: Mapping[str, Layout], slices: Mapping[str, Slice]) -> bool:

@@ -97,13 +97,15 @@ def _rows(decision: Decision) -> tuple[UnitRow, ...]:
 
 def _verdict(decision: Decision, baselines: Mapping[str, int]) -> str:
     """Says in words how the plan compares with one processor alone."""
-    used = {mode.processor for mode in decision.placement.modes.values() if mode.length_us}
+    used = " + ".join(sorted({mode.processor for mode in decision.placement.modes.values() if mode.length_us}))
     makespan = decision.placement.makespan_us
     single = {name: us for name, us in baselines.items() if name != "heft"}
-    if len(used) == 1:
-        return f"one processor alone is best: {next(iter(used))}"
     if not single:
-        return f"{' + '.join(sorted(used))}; no single processor can run the whole model"
+        return f"{used}; no single processor can run the whole model"
     best = min(single, key=lambda name: (single[name], name))
-    gain = 100 * (1 - makespan / single[best]) if single[best] else 0.0
-    return f"{' + '.join(sorted(used))}: {gain:.1f} % shorter than {best} alone (predicted)"
+    if makespan > single[best]:
+        return f"{used}: {100 * (makespan / single[best] - 1):.1f} % longer than {best} alone (predicted)"
+    if "+" not in used:
+        return f"one processor alone is best: {used} (predicted)"
+    return f"{used}: {100 * (1 - makespan / single[best]):.1f} % shorter than {best} alone (predicted)"
+
