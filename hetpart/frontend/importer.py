@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 
+from hetpart.frontend.functions import inline_functions
 from hetpart.frontend.load import read_proto
 from hetpart.frontend.opset import convert_opset
 from hetpart.frontend.pin import pin_shapes
 from hetpart.frontend.simplify import simplify
 from hetpart.frontend.skeleton import Skeleton
-from hetpart.frontend.validate import check_result, check_source, has_subgraphs, name_nodes
+from hetpart.frontend.validate import check_result, check_source, check_valid, has_subgraphs, name_nodes
 
 
 def import_model(
@@ -51,14 +51,13 @@ def import_model(
     model = skeleton.model
     name_nodes(model.graph)
     check_source(model)
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
-        name_nodes(model.graph)
     pin_shapes(model, skeleton.weights, shapes or {}, dims or {})
+    check_valid(model)
+    model = inline_functions(model)
     if has_subgraphs(model.graph):
         model = simplify(model)  # the conversion does not look into the branches of an If
     model = convert_opset(model)
-    name_nodes(model.graph)  # the simplifier tells nodes apart by name
+    name_nodes(model.graph)
     model = simplify(model)
     name_nodes(model.graph)
     check_result(model)

@@ -38,8 +38,7 @@ class Skeleton:
         del model.graph.initializer[:]
         skeleton = cls(model, {})
         for proto in (*source.graph.initializer, *lifted):
-            if proto.data_type == onnx.TensorProto.STRING:
-                raise HetpartError("unsupported-dtype", "an initialiser holds strings", node=proto.name)
+            _check_proto(proto)
             try:
                 tensor = ir.serde.deserialize_tensor(proto, base_dir)
             except (TypeError, ValueError) as error:
@@ -79,8 +78,7 @@ class Skeleton:
 
     def _add(self, tensor: ir.TensorProtocol, name: str | None = None) -> None:
         name = name or tensor.name or ""
-        if isinstance(tensor, ir.ExternalTensor):
-            _check_external(tensor, name)
+        _check_data(tensor, name)
         if tensor.nbytes > LARGE_BYTES:
             if name in self.weights:
                 raise HetpartError("duplicate-name", "two initialisers have one name", node=name)
@@ -127,8 +125,26 @@ def _lift_large_constants(graph: onnx.GraphProto) -> None:
                 break
 
 
+def _check_proto(proto: onnx.TensorProto) -> None:
+    if proto.data_type == onnx.TensorProto.STRING:
+        raise HetpartError("unsupported-dtype", "an initialiser holds strings", node=proto.name)
+    fields = {field.name for field, _ in proto.ListFields()}
+    if 0 not in proto.dims and not any(name.endswith("_data") for name in fields):  # "external_data" is one too
+        raise HetpartError("initialiser-without-data", "an initialiser has no data", node=proto.name)
+
+
+def _check_data(tensor: ir.TensorProtocol, name: str) -> None:
+    """Refuse a tensor whose data are missing, too short, or outside the model's directory."""
+    if isinstance(tensor, ir.ExternalTensor):
+        _check_external(tensor, name)
+    try:
+        tensor.numpy()  # a view: maps an external file, copies no raw data
+    except ValueError as error:
+        code = "external-data-unsafe" if isinstance(tensor, ir.ExternalTensor) else "initialiser-without-data"
+        raise HetpartError(code, f"the data of an initialiser cannot be used: {error}", node=name) from error
+
+
 def _check_external(tensor: ir.ExternalTensor, name: str) -> None:
-    """Refuse external data that are missing, too short, or outside the model's directory."""
     path = Path(tensor.path)
     if not path.is_file():
         raise HetpartError(
@@ -147,7 +163,3 @@ def _check_external(tensor: ir.ExternalTensor, name: str) -> None:
             node=name,
             hint="fetch or export the model again",
         )
-    try:
-        tensor.numpy()  # maps the file, reads nothing
-    except ValueError as error:
-        raise HetpartError("external-data-unsafe", str(error), node=name) from error

@@ -57,7 +57,7 @@ def check_source(model: onnx.ModelProto) -> None:
     Raises:
         HetpartError: ``opset-too-old``, ``opset-too-new``, ``unknown-domain``, ``unknown-operator``,
             ``random-operator``, ``training-mode``, ``unsupported-dtype``, ``sparse-initialiser``, ``duplicate-name``,
-            ``missing-name``, ``undefined-value``, or ``invalid-model`` for what else ONNX's checker finds.
+            ``missing-name`` or ``undefined-value``.
     """
     _check_ir_version(model)
     functions = {(function.domain, function.name) for function in model.functions}
@@ -73,6 +73,17 @@ def check_source(model: onnx.ModelProto) -> None:
     for tensor in model.graph.initializer:
         _check_dtype(tensor.data_type, f"initialiser '{tensor.name}'", tensor.name)
     _check_names(model.graph)
+
+
+def check_valid(model: onnx.ModelProto) -> None:
+    """Let ONNX's own checker find what `check_source` does not look for.
+
+    Raises:
+        HetpartError: ``invalid-model``.
+    """
+    for output in model.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.shape.SetInParent()  # the checker wants one; inference will find the true one
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
