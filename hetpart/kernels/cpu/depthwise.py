@@ -1,8 +1,10 @@
 """Convolutions whose output lanes see different input channels: depthwise, and groups narrower than a channel block.
 
-A tile is one output channel block by a few pixels of a row. Every multiply-add takes one vector of inputs with one
-channel per output lane: the block itself if depthwise, a permutation of it if groups are as wide in as out and do not
-straddle blocks (ResNeXt), and lane by lane otherwise. A work item is a few rows of one channel block.
+A tile is one output channel block by a few pixels of a row. Where every lane finds its inputs in its own block, a
+multiply-add takes one vector of inputs with one channel per lane: the stored block if depthwise, a permutation of it in
+groups that are as wide in as out and do not straddle blocks (ResNeXt). Anywhere else the groups that meet in a block
+are computed one after the other for all lanes, and each lane keeps the result of its own. A work item is a few rows of
+one channel block.
 
 This is the part of hetpart.kernels.cpu.conv for which `suits` holds; the specs have been checked there.
 """
@@ -10,6 +12,7 @@ This is the part of hetpart.kernels.cpu.conv for which `suits` holds; the specs 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,7 @@ from hetpart.kernels.cpu.emit import Buffer, Expr, decode, range_kernel, zero_ha
 from hetpart.kernels.cpu.packing import pack_bias
 from hetpart.kernels.cpu.steps import render
 from hetpart.kernels.cpu.tiles import each_piece, even_runs
-from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, vector, zeros
+from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, splat, vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 
@@ -66,10 +69,9 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
         image, block, first = decode(item, (out.n, out.blocks, -(-out.h // band)))
 
         def tile(y: Expr, column: Expr, pixels: int) -> None:
-            acc = Accumulators(1, pixels, out.block)
-            for p in range(pixels):
-                acc.set(0, p, zeros(out.block) if b is None else b[vector(out.block, block * out.block)])
-            _reduce(spec, acc, x, w, image, block, y, column)
+            acc = Accumulators([out.block], pixels)
+            acc.fill([zeros(out.block) if b is None else b[vector(out.block, block * out.block)]])
+            _Tile(spec, x, w, image, block, y, column).add_products(acc)
             for p in range(pixels):
                 value = render(
                     spec.steps,
@@ -92,68 +94,95 @@ def _band(spec: ConvSpec) -> int:
     return min(spec.out.h, -(-ITEM_PIXELS // spec.out.w))
 
 
-def _reduce(
-    spec: ConvSpec, acc: Accumulators, x: Buffer, w: Buffer, image: Expr, block: Expr, y: Expr, column: Expr
-) -> None:
-    """Add all products of `acc.pixels` outputs from (y, column) on."""
-    channels = spec.x.c // spec.group
-    inputs, cost = _lane_inputs(spec, x, image, block)
-    left = spec.x.halo.left - spec.pads[1] + column * spec.strides[1]
+@dataclass
+class _Tile:
+    """The reduction for some pixels of row `y` from `column` on, in one channel block of one image."""
 
-    def taps(kh: Expr, kw: Expr, j: Expr) -> None:
-        row = spec.x.halo.top - spec.pads[0] + y * spec.strides[0] + kh * spec.dilations[0]
-        weight = T.Bind(w[block, kh, kw, j, vector(acc.lanes)])
-        for p in range(acc.pixels):
-            offset = p * spec.strides[1] + kw * spec.dilations[1]
-            acc.add_product(0, p, inputs(row, left + offset, j), weight)
+    spec: ConvSpec
+    x: Buffer
+    w: Buffer
+    image: Expr
+    block: Expr
+    y: Expr
+    column: Expr
 
-    def loop(count: int, inner: int, body: Callable[[Expr], None]) -> None:
-        """`count` times `body`, which costs `inner`; unrolled if that is not too much."""
-        if count * inner <= UNROLL:
-            for i in range(count):
-                body(i)
+    @property
+    def inputs(self) -> int:
+        """Input channels of a group."""
+        return self.spec.x.c // self.spec.group
+
+    @property
+    def outputs(self) -> int:
+        """Output channels of a group."""
+        return self.spec.out.c // self.spec.group
+
+    def add_products(self, acc: Accumulators) -> None:
+        lanes = self.spec.out.block
+        in_block = self.inputs == self.outputs and self.spec.x.block == lanes and lanes % self.outputs == 0
+        if in_block and self.inputs == 1:
+            self._over_taps(acc, lambda row, column, _: self._stored(row, column))
+        elif in_block and self.inputs * acc.pixels <= UNROLL:  # a permutation must be known when it is emitted
+            self._over_taps(acc, self._permuted)
         else:
-            with T.serial(0, count) as i:
-                body(i)
+            self._group_by_group(acc)
 
-    per_channel = acc.pixels * cost
-    per_column = per_channel * channels
-    loop(
-        spec.kernel[0],
-        per_column * spec.kernel[1],
-        lambda kh: loop(
-            spec.kernel[1], per_column, lambda kw: loop(channels, per_channel, lambda j: taps(kh, kw, j))
-        ),
-    )
+    def _stored(self, row: Expr, column: Expr) -> Expr:
+        return self.x[self.image, self.block, row, column, vector(self.spec.x.block)]
+
+    def _permuted(self, row: Expr, column: Expr, j: Expr) -> Expr:
+        source = [lane // self.outputs * self.inputs + j for lane in range(self.spec.out.block)]
+        return tirx.Shuffle([self._stored(row, column)], source)
+
+    def _group_by_group(self, acc: Accumulators) -> None:
+        lanes, last = self.spec.out.block, self.spec.group - 1
+        first = T.Bind(self.block * lanes // self.outputs)
+        final = T.min((self.block * lanes + lanes - 1) // self.outputs, last)
+        with T.serial(first, final + 1) as group:
+            own = Accumulators([lanes], acc.pixels)
+            own.fill([zeros(lanes)])
+            channel = T.Bind(group * self.inputs)
+            block = self.spec.x.block
+
+            def broadcast(row: Expr, column: Expr, j: Expr) -> Expr:
+                lane = (channel + j) % block
+                return splat(self.x[self.image, (channel + j) // block, row, column, lane], lanes)
+
+            self._over_taps(own, broadcast)
+            start = T.Bind(group * self.outputs - self.block * lanes)
+            position = tirx.Ramp(0, 1, lanes)
+            inside = tirx.all(position >= splat(start, lanes), position < splat(start + self.outputs, lanes))
+            for p in range(acc.pixels):
+                acc.set(0, p, acc.get(0, p) + tirx.Select(inside, own.get(0, p), zeros(lanes)))
+
+    def _over_taps(self, acc: Accumulators, read: Callable[[Expr, Expr, Expr], Expr]) -> None:
+        """Add weights times ``read(stored row, stored column, j)`` for all taps and the `j` channels of a group."""
+        spec = self.spec
+        left = spec.x.halo.left - spec.pads[1] + self.column * spec.strides[1]
+
+        def tap(kh: Expr, kw: Expr) -> None:
+            row = spec.x.halo.top - spec.pads[0] + self.y * spec.strides[0] + kh * spec.dilations[0]
+
+            def channel(j: Expr) -> None:
+                weight = T.Bind(self.w[self.block, kh, kw, j, vector(spec.out.block)])
+                for p in range(acc.pixels):
+                    column = left + p * spec.strides[1] + kw * spec.dilations[1]
+                    acc.add_product(0, p, read(row, column, j), weight)
+
+            _loop(self.inputs, acc.pixels, channel)
+
+        work = acc.pixels * self.inputs
+        _loop(
+            spec.kernel[0],
+            work * spec.kernel[1],
+            lambda kh: _loop(spec.kernel[1], work, lambda kw: tap(kh, kw)),
+        )
 
 
-def _lane_inputs(
-    spec: ConvSpec, x: Buffer, image: Expr, block: Expr
-) -> tuple[Callable[[Expr, Expr, Expr], Expr], int]:
-    """How to read inputs: a function of (stored row, stored column, j), and its cost in instructions.
-
-    The function returns the vector of the j-th input channel of every output lane's group.
-    """
-    lanes = spec.out.block
-    inputs, outputs = spec.x.c // spec.group, spec.out.c // spec.group
-
-    def stored(row: Expr, column: Expr, _: Expr) -> Expr:
-        return x[image, block, row, column, vector(lanes)]
-
-    def permuted(row: Expr, column: Expr, j: Expr) -> Expr:
-        source = [lane // outputs * inputs + j for lane in range(lanes)]
-        return tirx.Shuffle([stored(row, column, j)], source)
-
-    if inputs == outputs and spec.x.block == lanes and lanes % outputs == 0:
-        return (stored, 1) if inputs == 1 else (permuted, 1)
-
-    # lanes beyond the last group repeat it, so as not to read beyond the input
-    firsts = [
-        T.Bind(T.min((block * lanes + lane) // outputs, spec.group - 1) * inputs) for lane in range(lanes)
-    ]
-
-    def gathered(row: Expr, column: Expr, j: Expr) -> Expr:
-        values = [x[image, (c + j) // spec.x.block, row, column, (c + j) % spec.x.block] for c in firsts]
-        return tirx.Shuffle(values, list(range(lanes)))
-
-    return gathered, lanes
+def _loop(count: int, work: int, body: Callable[[Expr], None]) -> None:
+    """`count` times `body`, which holds `work` multiply-adds; unrolled if that is not too much."""
+    if count * work <= UNROLL:
+        for i in range(count):
+            body(i)
+    else:
+        with T.serial(0, count) as i:
+            body(i)

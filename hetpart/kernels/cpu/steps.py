@@ -5,9 +5,9 @@ polynomials, which vectorise; their relative error is a few units in 1e-7, and N
 exponent calls libm.
 
 Everything here must be called while a TVM IRBuilder is active, best with vectors (loads at a `tirx.Ramp`): a value that
-is used twice is held in a register array of the current frame. Scalars inside a vectorised loop give the same numbers,
-but must be bound to variables, which TVM's passes replace by the bound expressions: the expressions, and the time to
-compile them, grow exponentially (seconds for one erf).
+is used twice is held in a register variable of the current frame. Scalars inside a vectorised loop give the same
+numbers, but have to be bound to variables, which TVM's passes replace by what is bound to them: the expressions, and
+the time to compile them, grow exponentially (seconds for one erf).
 """
 
 from __future__ import annotations
@@ -232,12 +232,11 @@ def _minimum(x: Expr, bound: float) -> Expr:
 
 def _hold(value: Expr) -> Expr:
     """`value`, computed once."""
-    lanes = value.ty.dtype.lanes
-    if lanes == 1:
-        return T.Bind(value)  # a one-element array would be shared by the lanes of an enclosing vectorised loop
-    register = registers((lanes,), str(value.ty.dtype.with_lanes(1)))
-    T.buffer_store(register, value, [tirx.Ramp(0, 1, lanes)])
-    return register[tirx.Ramp(0, 1, lanes)]
+    if value.ty.dtype.lanes == 1:
+        return T.Bind(value)  # a register would be shared by the lanes of an enclosing vectorised loop
+    register = registers((1,), str(value.ty.dtype))
+    T.buffer_store(register, value, [0])
+    return register[0]
 
 
 def _where(condition: Expr, then: Expr | float, otherwise: Expr) -> Expr:

@@ -36,6 +36,8 @@ class Run:
 
 def even_runs(extent: int, limit: int) -> tuple[Run, ...]:
     """[0, extent) in the fewest pieces of at most `limit`; sizes differ by at most one, larger pieces first."""
+    if extent == 0:
+        return ()
     pieces = -(-extent // limit)
     size = -(-extent // pieces)
     smaller = pieces * size - extent
@@ -86,9 +88,10 @@ def choose_tile(vectors: int, rows: int, columns: int, registers_per_vector: int
     A step takes as long as its arithmetic, its loads (weights counted twice: they come from L2) or the latency of the
     multiply-adds, two of each per cycle. Among equals the one that loads less wins.
     """
+    limits = min(vectors, 9), min(rows, isa.registers), min(columns, isa.registers)
     shapes = [
         TileShape(v, r, c)
-        for v, r, c in product(range(1, min(vectors, 9) + 1), range(1, min(rows, 28) + 1), range(1, min(columns, 28) + 1))
+        for v, r, c in product(*(range(1, limit + 1) for limit in limits))
         if registers_needed(v, r * c, registers_per_vector, isa) <= isa.registers
     ]
 

@@ -39,33 +39,37 @@ def operand_vector(buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y:
 
 
 class Accumulators:
-    """`vectors` x `pixels` vectors of `lanes` floats.
+    """A vector of ``widths[v]`` floats for each `v` and each of `pixels` pixels, in registers.
 
-    All positions are Python ints: LLVM keeps the elements in registers only if none is computed.
+    Each is a variable of vector type. Slices of a common float array would do for LLVM, but TVM does not always see
+    that their indices are vectors, and then accesses them lane by lane.
     """
 
-    def __init__(self, vectors: int, pixels: int, lanes: int) -> None:
-        self.vectors = vectors
+    def __init__(self, widths: Sequence[int], pixels: int) -> None:
+        self.widths = tuple(widths)
         self.pixels = pixels
-        self.lanes = lanes
-        self._array = registers((vectors * pixels * lanes,))
+        self._variables = [[registers((1,), dtype_of(width)) for _ in range(pixels)] for width in widths]
 
-    def _index(self, vector_number: int, pixel: int) -> Expr:
-        return vector(self.lanes, (vector_number * self.pixels + pixel) * self.lanes)
+    def get(self, v: int, pixel: int) -> Expr:
+        return self._variables[v][pixel][0]
 
-    def get(self, vector_number: int, pixel: int) -> Expr:
-        return self._array[self._index(vector_number, pixel)]
+    def set(self, v: int, pixel: int, value: Expr) -> None:
+        T.buffer_store(self._variables[v][pixel], value, [0])
 
-    def set(self, vector_number: int, pixel: int, value: Expr) -> None:
-        T.buffer_store(self._array, value, [self._index(vector_number, pixel)])
+    def fill(self, values: Sequence[Expr]) -> None:
+        """Set all pixels of vector `v` to ``values[v]``."""
+        for v, value in enumerate(values):
+            value = T.Bind(value)
+            for p in range(self.pixels):
+                self.set(v, p, value)
 
-    def add_product(self, vector_number: int, pixel: int, a: Expr, b: Expr) -> None:
-        self.set(vector_number, pixel, self.get(vector_number, pixel) + a * b)
+    def add_product(self, v: int, pixel: int, a: Expr, b: Expr) -> None:
+        self.set(v, pixel, self.get(v, pixel) + a * b)
 
     def rank_one(self, weights: Sequence[Expr], inputs: Sequence[Expr]) -> None:
         """``acc[v, p] += weights[v] * inputs[p]``: vectors times scalars."""
         bound = [T.Bind(weight) for weight in weights]
         for p, value in enumerate(inputs):
-            value = T.Bind(splat(value, self.lanes))
+            copies = {width: T.Bind(splat(value, width)) for width in dict.fromkeys(self.widths)}
             for v, weight in enumerate(bound):
-                self.add_product(v, p, weight, value)
+                self.add_product(v, p, weight, copies[self.widths[v]])

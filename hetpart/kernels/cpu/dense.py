@@ -1,0 +1,91 @@
+"""Row-major matrix times constant matrix: Gemm, and MatMul with constant weights.
+
+A work item is one register tile. Weights that fit into the L2 cache are re-read for every tile of rows; larger ones
+pass once, while the rows are re-read for every tile of columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tvm.tirx.script.builder import ir as T
+
+from hetpart.errors import InternalError
+from hetpart.graph.layout import Plain
+from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, range_kernel
+from hetpart.kernels.cpu.gemm import GemmOperands, GemmTiles, aligned_shape, emit_tile, operand_slice
+from hetpart.kernels.cpu.packing import pack_bias
+from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.vectors import vector, zeros
+from hetpart.kernels.isa import Isa
+from hetpart.kernels.spec import DenseSpec
+
+
+def extent(spec: DenseSpec, isa: Isa) -> int:
+    """Register tiles."""
+    return GemmTiles.of(spec.m, spec.k, spec.n, isa).count
+
+
+def pack(spec: DenseSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Weights, flat: per tile of columns (k, columns of the tile); then the bias as it is."""
+    w = np.asarray(constants["w"], np.float32)
+    tiles = [
+        w[:, column : column + run.size].reshape(-1)
+        for run in GemmTiles.of(spec.m, spec.k, spec.n, isa).columns
+        for column in range(run.start, run.stop, run.size)
+    ]
+    return (np.concatenate(tiles), *pack_bias(constants, spec.n))
+
+
+def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
+    """``(x, operands..., w[, b], out, lo, hi)``."""
+    _check(spec)
+    tiles = GemmTiles.of(spec.m, spec.k, spec.n, isa)
+    constants = [Plain((spec.k * spec.n,))]
+    if spec.bias:
+        constants.append(Plain((spec.n,)))
+    arguments = (spec.x, *spec.operands, *constants, spec.out)
+
+    def body(item: Expr, *buffers: Buffer) -> None:
+        views = [flat(b, math.prod(a.shape), a.dtype) for b, a in zip(buffers, arguments, strict=True)]
+        x, out = views[0], views[-1]
+        operands = views[1 : 1 + len(spec.operands)]
+        w, b = views[1 + len(spec.operands)], views[-2] if spec.bias else None
+
+        def tile(row: Expr, rows: int, column: Expr, columns: int) -> None:
+            def store(r: int, c: int, width: int, total: Expr) -> None:
+                def operand(i: int) -> Expr:
+                    shape = aligned_shape(spec.operands[i], len(spec.out.shape))
+                    return operand_slice(operands[i], shape, spec.out.shape, row + r, column + c, width)
+
+                place = vector(width, (row + r) * spec.n + column + c)
+                T.buffer_store(out, render(spec.steps, total, operand), [place])
+
+            emit_tile(
+                rows,
+                columns,
+                spec.k,
+                isa.lanes,
+                GemmOperands(
+                    left=lambda r, k: x[(row + r) * spec.k + k],
+                    # the tile that starts at a column starts at that column times k in the packed weights
+                    right=lambda k, c, width: w[vector(width, column * spec.k + k * columns + c)],
+                    start=lambda c, width: zeros(width) if b is None else b[vector(width, column + c)],
+                    store=store,
+                ),
+            )
+
+        tiles.locate(item, tile)
+
+    return range_kernel(symbol, arguments, body)
+
+
+def _check(spec: DenseSpec) -> None:
+    plain_float32(spec.x, spec.out, *spec.operands)
+    if math.prod(spec.x.shape) != spec.m * spec.k or math.prod(spec.out.shape) != spec.m * spec.n:
+        raise InternalError("kernel-layout", f"{spec.x} times {spec.k}x{spec.n} is not {spec.out}")
+    if spec.out.shape[-1] != spec.n:
+        raise InternalError("kernel-layout", f"the last dimension of {spec.out} must hold the {spec.n} columns")

@@ -1,0 +1,144 @@
+"""Register tiles of row-major matrix products, for dense layers and for matmul.
+
+A tile is a few rows by a few vectors of columns. What is left of the columns after whole vectors is a tile of its own,
+made of vectors of 8, 4, 2 and 1 lanes, so that nothing is read or written beyond the end of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tvm.tirx.script.builder import ir as T
+
+from hetpart.graph.layout import Plain
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode
+from hetpart.kernels.cpu.tiles import Run, choose_tile, even_runs, on_piece, piece_count
+from hetpart.kernels.cpu.vectors import Accumulators, splat, vector
+from hetpart.kernels.isa import Isa
+
+RESIDENT_BYTES = 512 << 10
+"""A right-hand side up to this size stays in the L2 cache while the rows of the left-hand side pass by."""
+
+UNROLL = 112
+"""Multiply-adds in the unrolled body of the reduction loop, about."""
+
+
+@dataclass(frozen=True)
+class GemmTiles:
+    """How an (m, k) x (k, n) product is cut; the sizes of `columns` are counted in elements."""
+
+    rows: tuple[Run, ...]
+    columns: tuple[Run, ...]
+    rows_outer: bool
+
+    @staticmethod
+    def of(m: int, k: int, n: int, isa: Isa) -> GemmTiles:
+        lanes = isa.lanes
+        whole, rest = divmod(n, lanes)
+        shape = choose_tile(max(1, whole), m, 1, 1, isa)
+        columns = [Run(r.start * lanes, r.count, r.size * lanes) for r in even_runs(whole, shape.vectors)]
+        if rest:
+            columns.append(Run(whole * lanes, 1, rest))
+        return GemmTiles(even_runs(m, shape.rows), tuple(columns), k * n * 4 <= RESIDENT_BYTES)
+
+    @property
+    def count(self) -> int:
+        return piece_count(self.rows) * piece_count(self.columns)
+
+    def locate(self, tile: Expr, emit: Callable[[Expr, int, Expr, int], None]) -> None:
+        """Emit ``emit(row, rows, column, columns)`` for tile number `tile`: one copy of the code per tile shape."""
+        counts = piece_count(self.rows), piece_count(self.columns)
+        if self.rows_outer:
+            row_tile, column_tile = decode(tile, counts)
+        else:
+            column_tile, row_tile = decode(tile, counts[::-1])
+        on_piece(
+            row_tile,
+            self.rows,
+            lambda row, rows: on_piece(
+                column_tile, self.columns, lambda column, columns: emit(row, rows, column, columns)
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class GemmOperands:
+    """What a tile reads and where its results go; rows and columns count from the tile's corner.
+
+    Attributes:
+        left: ``left(row, k)``, a scalar.
+        right: ``right(k, column, width)``, a vector.
+        start: ``start(column, width)``, what the sums begin with.
+        store: ``store(row, column, width, sum)``.
+    """
+
+    left: Callable[[int, Expr], Expr]
+    right: Callable[[Expr, int, int], Expr]
+    start: Callable[[int, int], Expr]
+    store: Callable[[int, int, int, Expr], None]
+
+
+def emit_tile(rows: int, columns: int, depth: int, lanes: int, operands: GemmOperands) -> None:
+    """One tile: `rows` x `columns` results, each a sum of `depth` products."""
+    pieces = _pieces(columns, lanes)
+    acc = Accumulators([width for _, width in pieces], rows)
+    acc.fill([operands.start(*piece) for piece in pieces])
+
+    def step(k: Expr) -> None:
+        acc.rank_one([operands.right(k, *piece) for piece in pieces], [operands.left(r, k) for r in range(rows)])
+
+    unroll = max(1, min(depth, UNROLL // (rows * len(pieces))))
+    whole = depth // unroll * unroll
+    with T.serial(0, depth // unroll) as outer:
+        for inner in range(unroll):
+            step(outer * unroll + inner)
+    for k in range(whole, depth):
+        step(k)
+    for v, (column, width) in enumerate(pieces):
+        for row in range(rows):
+            operands.store(row, column, width, acc.get(v, row))
+
+
+def operand_slice(
+    buffer: Buffer, operand: Sequence[int], out: Sequence[int], row: Expr, column: Expr, width: int
+) -> Expr:
+    """`width` elements of a row-major operand that broadcasts to shape `out`, at a position of the output.
+
+    Args:
+        buffer: the operand, seen as one dimension.
+        operand: its shape, of the same rank as `out`.
+        out: the output's shape; its last dimension holds the columns.
+        row: index into all other dimensions, flattened.
+        column: first column.
+        width: how many.
+    """
+    coordinates = decode(row, out[:-1]) if len(out) > 1 else []
+    offset: Expr = 0
+    stride = operand[-1]
+    for size, coordinate in zip(reversed(operand[:-1]), reversed(coordinates), strict=True):
+        if size > 1:
+            offset = offset + coordinate * stride
+        stride *= size
+    if operand[-1] == 1:
+        return splat(buffer[offset], width)
+    return buffer[vector(width, offset + column)]
+
+
+def aligned_shape(operand: Plain, rank: int) -> tuple[int, ...]:
+    """The operand's shape with leading ones up to `rank` dimensions."""
+    return (1,) * (rank - len(operand.shape)) + operand.shape
+
+
+def _pieces(columns: int, lanes: int) -> list[tuple[int, int]]:
+    """(first column, width) of the vectors of a tile: whole ones, then powers of two."""
+    pieces = []
+    done = 0
+    width = lanes
+    while done < columns:
+        if columns - done >= width:
+            pieces.append((done, width))
+            done += width
+        else:
+            width //= 2
+    return pieces

@@ -1,0 +1,132 @@
+"""Batched row-major product of two activations with ONNX broadcasting.
+
+A work item is one register tile of one product. Neither side is repacked: a tile reads whole vectors along the rows of
+the right-hand side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm.tirx.script.builder import ir as T
+
+from hetpart.errors import InternalError
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_float32, range_kernel
+from hetpart.kernels.cpu.gemm import GemmOperands, GemmTiles, aligned_shape, emit_tile, operand_slice
+from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.vectors import vector, zeros
+from hetpart.kernels.isa import Isa
+from hetpart.kernels.spec import MatmulSpec
+
+
+def extent(spec: MatmulSpec, isa: Isa) -> int:
+    """Products times register tiles."""
+    shapes = _Shapes.of(spec)
+    return math.prod(shapes.batch) * shapes.tiles(isa).count
+
+
+def pack(spec: MatmulSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Both sides are activations."""
+    return ()
+
+
+def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
+    """``(a, b, operands..., out, lo, hi)``."""
+    plain_float32(spec.a, spec.b, spec.out, *spec.operands)
+    shapes = _Shapes.of(spec)
+    tiles = shapes.tiles(isa)
+    m, k, n = shapes.m, shapes.k, shapes.n
+    arguments = (spec.a, spec.b, *spec.operands, spec.out)
+
+    def body(item: Expr, *buffers: Buffer) -> None:
+        views = [flat(b, math.prod(a.shape), a.dtype) for b, a in zip(buffers, arguments, strict=True)]
+        a, b, *operands, out = views
+        product, number = decode(item, (math.prod(shapes.batch), tiles.count))
+        left = T.Bind(_batch_offset(product, shapes.batch, shapes.a_batch) * (m * k))
+        right = T.Bind(_batch_offset(product, shapes.batch, shapes.b_batch) * (k * n))
+
+        def tile(row: Expr, rows: int, column: Expr, columns: int) -> None:
+            def store(r: int, c: int, width: int, total: Expr) -> None:
+                place = product * m + row + r
+
+                def operand(i: int) -> Expr:
+                    shape = shapes.widened(aligned_shape(spec.operands[i], len(spec.out.shape)))
+                    return operand_slice(operands[i], shape, shapes.out, place, column + c, width)
+
+                T.buffer_store(out, render(spec.steps, total, operand), [vector(width, place * n + column + c)])
+
+            emit_tile(
+                rows,
+                columns,
+                k,
+                isa.lanes,
+                GemmOperands(
+                    left=lambda r, step: a[left + (row + r) * k + step],
+                    right=lambda step, c, width: b[vector(width, right + step * n + column + c)],
+                    start=lambda _, width: zeros(width),
+                    store=store,
+                ),
+            )
+
+        tiles.locate(number, tile)
+
+    return range_kernel(symbol, arguments, body)
+
+
+@dataclass(frozen=True)
+class _Shapes:
+    """The product with vectors written as matrices: a (1, k) row on the left, a (k, 1) column on the right."""
+
+    a_batch: tuple[int, ...]
+    b_batch: tuple[int, ...]
+    batch: tuple[int, ...]
+    m: int
+    k: int
+    n: int
+    row_dropped: bool
+    column_dropped: bool
+
+    @staticmethod
+    def of(spec: MatmulSpec) -> _Shapes:
+        """Raises InternalError ``kernel-layout`` if the shapes do not fit together."""
+        row_dropped, column_dropped = len(spec.a.shape) == 1, len(spec.b.shape) == 1
+        a = (1, *spec.a.shape) if row_dropped else spec.a.shape
+        b = (*spec.b.shape, 1) if column_dropped else spec.b.shape
+        rank = max(len(a), len(b)) - 2
+        a_batch, b_batch = ((1,) * (rank + 2 - len(s)) + s[:-2] for s in (a, b))
+        batch = tuple(max(pair) for pair in zip(a_batch, b_batch, strict=True))
+        shapes = _Shapes(a_batch, b_batch, batch, a[-2], a[-1], b[-1], row_dropped, column_dropped)
+        fits = all(have in (1, want) for side in (a_batch, b_batch) for have, want in zip(side, batch, strict=True))
+        if not fits or a[-1] != b[-2] or shapes.widened(spec.out.shape) != shapes.out:
+            raise InternalError("kernel-layout", f"{spec.a} times {spec.b} is not {spec.out}")
+        return shapes
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        return (*self.batch, self.m, self.n)
+
+    def widened(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """A shape of the output's rank with the dimensions that ONNX drops put back as ones."""
+        column = () if self.column_dropped else tuple(shape[-1:])
+        rest = tuple(shape) if self.column_dropped else tuple(shape[:-1])
+        return (*rest, *((1,) if self.row_dropped else ()), *(column or (1,)))
+
+    def tiles(self, isa: Isa) -> GemmTiles:
+        return GemmTiles.of(self.m, self.k, self.n, isa)
+
+
+def _batch_offset(product: Expr, batch: Sequence[int], own: Sequence[int]) -> Expr:
+    """Number of the matrix that product number `product` reads, on a side whose batch dimensions are `own`."""
+    if not batch:
+        return 0
+    offset: Expr = 0
+    stride = 1
+    for coordinate, size in zip(reversed(decode(product, batch)), reversed(own), strict=True):
+        if size > 1:
+            offset = offset + coordinate * stride
+        stride *= size
+    return offset
