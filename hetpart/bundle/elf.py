@@ -30,7 +30,7 @@ def read_symbols(data: bytes) -> Symbols:
         raise InternalError("bad-object", "a compiled kernel is not a 64-bit little-endian ELF object")
     try:
         return _symbols(data)
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, IndexError, OverflowError) as error:
         raise InternalError("bad-object", f"a compiled kernel is a damaged ELF object: {error}") from error
 
 
@@ -38,7 +38,8 @@ def _symbols(data: bytes) -> Symbols:
     (sections_at,) = struct.unpack_from("<Q", data, 40)
     entry_size, count = struct.unpack_from("<HH", data, 58)
     sections = [_SECTION.unpack_from(data, sections_at + i * entry_size) for i in range(count)]
-    defined, undefined = set(), set()
+    defined: set[str] = set()
+    undefined: set[str] = set()
     for _, kind, _, _, offset, size, link, *_ in sections:
         if kind != _SHT_SYMTAB:
             continue

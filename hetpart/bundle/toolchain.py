@@ -30,10 +30,10 @@ _LIBC = frozenset({"memcpy", "memmove", "memset", "memcmp"})
 _MATHS = """
     acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax fmin
     fmod hypot ldexp lgamma log log10 log1p log2 lrint llrint nearbyint nextafter pow remainder rint round roundeven sin
-    sinh sqrt tan tanh tgamma trunc
+    sincos sinh sqrt tan tanh tgamma trunc
 """
 _LIBM = frozenset(name + suffix for name in _MATHS.split() for suffix in ("", "f"))
-"""What LLVM may call on behalf of a kernel; the names of C99's maths library."""
+"""What LLVM may call on behalf of a kernel: C99's maths library, and sincos, which glibc and bionic both have."""
 
 _TABLE = """\
 #include "module.h"

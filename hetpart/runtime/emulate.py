@@ -72,8 +72,9 @@ def emulate(
     require_emulation(sysroot)
     if f"cpu/{TRIPLE}/libmodel.so" not in bundle.manifest.files:
         raise HetpartError(
-            "cpu-module", f"{bundle_path} has no CPU code for {TRIPLE}", hint="compile the model for a phone, e.g. sd855"
-        )
+            "cpu-module", f"{bundle_path} has no CPU code for {TRIPLE}",
+            hint="compile the model for a phone, e.g. sd855",
+        )  # fmt: skip
     arrays = checked_inputs(inputs, bundle.manifest.inputs)
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
         work = Path(folder)

@@ -18,6 +18,9 @@ from hetpart.runtime.library import runner
 CODES = range(1, 14)  # hp_code; a crash is negative, a sanitizer's report 99
 NO_OPENCL = 6
 
+Changes = list[tuple[int, int]]
+"""Positions (modulo the file's length) and what to do to the byte or word there."""
+
 flips = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_size=1, max_size=4)
 each_example = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -50,7 +53,7 @@ def run(runner: Path, bundle: Path, *flags: str) -> subprocess.CompletedProcess[
     return subprocess.run([runner, bundle, *flags], capture_output=True, text=True, env=environment, check=False)
 
 
-def flipped(data: bytes, changes: list[tuple[int, int]]) -> bytes:
+def flipped(data: bytes, changes: Changes) -> bytes:
     damaged = bytearray(data)
     for position, value in changes:
         damaged[position % len(data)] ^= value
@@ -65,7 +68,7 @@ def resealed(data: bytes) -> bytes:
 
 @each_example
 @given(changes=flips)
-def test_flipped_bytes(checked_runner: Path, damaged: Path, toy: Path, tmp_path: Path, changes: list) -> None:
+def test_flipped_bytes(checked_runner: Path, damaged: Path, toy: Path, tmp_path: Path, changes: Changes) -> None:
     original = (toy / "plan-cpu.bin").read_bytes()
     (damaged / "plan-cpu.bin").write_bytes(flipped(original, changes))
     done = run(checked_runner, damaged, "--plan", "plan-cpu.bin", "--output-dir", str(tmp_path))
@@ -79,7 +82,7 @@ def test_flipped_bytes(checked_runner: Path, damaged: Path, toy: Path, tmp_path:
 @each_example
 @given(changes=flips, name=st.sampled_from(["plan.bin", "plan-cpu.bin"]))
 def test_flipped_bytes_behind_a_valid_checksum(
-    checked_runner: Path, damaged: Path, toy: Path, changes: list, name: str
+    checked_runner: Path, damaged: Path, toy: Path, changes: Changes, name: str
 ) -> None:
     (damaged / name).write_bytes(resealed(flipped((toy / name).read_bytes(), changes)))
     done = run(checked_runner, damaged, "--plan", name, "--repeat", "0")
@@ -88,7 +91,7 @@ def test_flipped_bytes_behind_a_valid_checksum(
 
 @each_example
 @given(words=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 2**32 - 1)), min_size=1, max_size=3))
-def test_changed_words_behind_a_valid_checksum(checked_runner: Path, damaged: Path, toy: Path, words: list) -> None:
+def test_changed_words_behind_a_valid_checksum(checked_runner: Path, damaged: Path, toy: Path, words: Changes) -> None:
     data = bytearray((toy / "plan.bin").read_bytes())
     for position, value in words:
         struct.pack_into("<I", data, position % (len(data) // 4 - 1) * 4, value)
@@ -110,7 +113,9 @@ def test_truncated(checked_runner: Path, damaged: Path, toy: Path, length: int, 
 
 @pytest.mark.parametrize("part", ["plan.bin", "weights.bin", "cpu/{machine}-linux-gnu/libmodel.so"])
 @pytest.mark.parametrize("how", ["missing", "empty", "folder", "longer"])
-def test_parts_that_are_not_what_they_should_be(checked_runner: Path, toy: Path, tmp_path: Path, part: str, how: str) -> None:
+def test_parts_that_are_not_what_they_should_be(
+    checked_runner: Path, toy: Path, tmp_path: Path, part: str, how: str
+) -> None:
     bundle = tmp_path / "toy"
     shutil.copytree(toy, bundle)
     path = bundle / part.format(machine=os.uname().machine)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,11 @@ def test_trace(toy: Path, plans: Any, x: np.ndarray) -> None:
     }  # fmt: skip
     assert steps["difference"]["args"] == {"predicted_us": 7, "kernel": "sub"}
     order = ["scale", "sum", plans.step_name, "difference"]
-    for before, after in zip(order, order[1:], strict=False):
-        # the two clocks are aligned to within the latency of an idle queue
-        assert steps[before]["ts"] + steps[before]["dur"] <= steps[after]["ts"] + 100
+    for before, after in pairwise(order):
+        # the two clocks are aligned to within the latency of an idle queue, which may be long on a busy machine
+        assert steps[before]["ts"] + steps[before]["dur"] <= steps[after]["ts"] + 2000
     assert [e["name"] for e in events if e.get("cat") == "transfer"] == ["x", "a", "c", "d", "e"]
-    assert max(e["ts"] + e["dur"] for e in steps.values()) <= trace["otherData"]["run_ns"] / 1000 + 100
+    assert max(e["ts"] + e["dur"] for e in steps.values()) <= trace["otherData"]["run_ns"] / 1000 + 2000
 
 
 def test_no_trace_unless_asked_for(toy: Path, x: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hetpart
 from hetpart.bundle.toolchain import RUNTIME, zig
 from hetpart.runtime.library import runner
 
@@ -82,6 +83,58 @@ def test_runner(toy: Path, tmp_path: Path, plans: object, x: np.ndarray) -> None
     assert "[bad-argument]" not in run([program, toy, "--input", "nothing=/nowhere", "--repeat", "0"]).stderr
     for wrong in ([], ["--repeat"], ["--repeat", "-1"], ["--colour", "red"]):
         assert run([program, *([toy] if wrong else []), *wrong]).returncode == 64
+
+
+APPLICATION = """
+#include "hetpart.h"
+#include <stdio.h>
+extern const struct hp_module hp_module;
+int main(int count, char **words)
+{
+    (void)count;
+    static float x[24 * 16], e[24 * 16];
+    hp_options options = hp_options_default();
+    hp_model *model;
+    hp_error error;
+    options.module = &hp_module;
+    options.plan = "plan-cpu.bin";
+    hp_tensor input = {"x", x, sizeof x}, output = {"e", e, sizeof e};
+    x[0] = 3;
+    if (hp_load(words[1], &options, &model, &error) || hp_infer(model, &input, 1, &output, 1, &error)) {
+        puts(error.message);
+        return 1;
+    }
+    printf("%s %g %g\\n", hp_input(model, 0)->dtype, e[0], e[1]);
+    hp_free(model);
+    return 0;
+}
+"""
+
+
+def test_application_with_kernels_linked_in(toy: Path, tmp_path: Path) -> None:
+    """model.o in place of libmodel.so, which some application stores do not allow to be loaded."""
+    (tmp_path / "app.c").write_text(APPLICATION)
+    (tmp_path / "bundle").mkdir()
+    for part in ("plan-cpu.bin", "weights.bin"):
+        shutil.copy(toy / part, tmp_path / "bundle")
+    triple = f"{os.uname().machine}-linux-gnu"
+    sources = [path for path in SOURCES if path.name != "run_main.c"]
+    command = ["cc"] if shutil.which("cc") else zig("cc")
+    flags = ["-std=c11", "-D_GNU_SOURCE", f"-I{RUNTIME / 'include'}", "app.c", *map(str, sources)]
+    done = subprocess.run(
+        [*command, *flags, str(toy / "cpu" / triple / "model.o"), "-o", "app", "-lm", "-lpthread", "-ldl"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    done = run([tmp_path / "app", tmp_path / "bundle"])
+    # d = 2 * (x * w + 1 + x * x) with w[0] = -2; e = d - x * x
+    assert done.stdout == "float32 -1 2\n", done.stdout
+
+
+def test_versions_agree() -> None:
+    version = hetpart.__version__
+    assert f'#define HP_VERSION_TEXT "{version}"' in (RUNTIME / "include" / "hetpart.h").read_text()
+    assert f"project(hetpart VERSION {version} " in (RUNTIME / "cmake" / "CMakeLists.txt").read_text()
 
 
 @pytest.mark.skipif(not shutil.which("cmake"), reason="needs cmake")

@@ -46,6 +46,12 @@ for package in "$work"/apt/archives/*.deb; do
     dpkg-deb -x "$package" "$work/root"
 done
 unset APT_CONFIG
+for folder in bin lib lib64; do # newer releases have everything below /usr, and links that no package brings
+    if [ ! -e "$work/root/$folder" ]; then
+        mkdir -p "$work/root/usr/$folder"
+        ln -s "usr/$folder" "$work/root/$folder"
+    fi
+done
 
 # PoCL links each kernel by running `ld`. An emulated process cannot exec an aarch64 program unless the kernel knows
 # how (binfmt_misc), so the root gets this machine's cross linker, with the libraries it needs.
