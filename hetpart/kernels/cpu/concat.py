@@ -10,7 +10,7 @@ import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, range_kernel, storage_dtype, vector_loop
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, map_vectors, range_kernel, storage_dtype
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConcatSpec
 
@@ -46,11 +46,20 @@ def prim_func(spec: ConcatSpec, isa: Isa, symbol: str) -> Any:
             if run == 0:
                 continue
             x = flat(buffer, outer * run, dtype)
-            share = -(-run // pieces)
-            begin = T.min(piece * share, run)
-            length = T.Bind(T.min(begin + share, run) - begin) if pieces > 1 else run
+            # a run too short to cut goes to the first piece; the last piece takes the remainder as well
+            share = run // pieces if run >= pieces * lanes else 0
+            begin = T.Bind(piece * share) if share else 0
+            length = T.Bind(T.Select(piece < pieces - 1, share, run - begin)) if share and pieces > 1 else run
             source, target = T.Bind(index * run + begin), T.Bind(index * out_run + offset + begin)
-            vector_loop(length, (lanes, 1), lambda i, _: T.buffer_store(out, x[source + i], [target + i]))  # noqa: B023 - called at once
+
+            def copy(i: Expr, x: Buffer = x, source: Expr = source, target: Expr = target) -> None:
+                T.buffer_store(out, x[source + i], [target + i])
+
+            if share or pieces == 1:
+                map_vectors(length, share or run, lanes, copy)
+            else:
+                with T.If(T.EQ(piece, 0)), T.Then():
+                    map_vectors(run, run, lanes, copy)
             offset += run
 
     return range_kernel(symbol, (*spec.xs, spec.out), body)

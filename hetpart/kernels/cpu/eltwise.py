@@ -21,10 +21,10 @@ from hetpart.kernels.cpu.emit import (
     check_blocked_operands,
     flat,
     locate_row,
+    map_vectors,
     plain_float32,
     range_kernel,
     row_extent,
-    vector_loop,
     zero_halo,
 )
 from hetpart.kernels.cpu.steps import render
@@ -82,14 +82,14 @@ def _plain_body(spec: EltwiseSpec, out: Plain, isa: Isa) -> Any:
         )
 
         def run(offsets: list[Expr], length: Expr) -> None:
-            def step(i: Expr, _: Expr) -> None:
+            def step(i: Expr) -> None:
                 def element(buffer: Buffer, tensor: int) -> Expr:
                     return buffer[offsets[tensor] + i * nest.strides[tensor][-1]]
 
                 value = render(spec.steps, element(x, 1), lambda k: element(operands[k], 2 + k))
                 T.buffer_store(result, value, [offsets[0] + i])
 
-            vector_loop(length, (isa.lanes, 1), step)
+            map_vectors(length, nest.share, isa.lanes, step)
 
         for_each_run(item, nest, run)
 

@@ -131,6 +131,17 @@ def vector_loop(length: Expr, widths: Sequence[int], body: Callable[[Expr, Expr]
         done = length // width * width
 
 
+def map_vectors(length: Expr, at_least: int, lanes: int, body: Callable[[Expr], None]) -> None:
+    """Emit ``body(i)`` for i in [0, length) in vectors only, the last of which overlaps its neighbour.
+
+    For bodies that may do an element twice (they read nothing that they write). `at_least` is a length known at
+    compile time; a run shorter than `lanes` becomes one short vector.
+    """
+    width = min(lanes, at_least)
+    with T.serial(0, (length + width - 1) // width) as i, vectorized(width) as lane:
+        body(T.min(i * width, length - width) + lane)
+
+
 def reduce_run(
     length: int, lanes: int, neutral: float, combine: Callable[[Expr, Expr], Expr], value: Callable[[Expr], Expr]
 ) -> Expr:
@@ -201,6 +212,6 @@ def copy_kernel(symbol: str, layout: Plain) -> Any:
 
     def body(_: Expr, x: Buffer, out: Buffer) -> None:
         source, target = flat(x, size, dtype), flat(out, size, dtype)
-        vector_loop(size, (16, 1), lambda i, _: T.buffer_store(target, source[i], [i]))
+        map_vectors(size, size, 16, lambda i: T.buffer_store(target, source[i], [i]))
 
     return range_kernel(symbol, (layout, layout), body)

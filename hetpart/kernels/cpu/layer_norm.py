@@ -14,7 +14,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, range_kernel, reduce_run, vector_loop
+from hetpart.kernels.cpu.emit import Buffer, Expr, flat, map_vectors, plain_float32, range_kernel, reduce_run
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import LayerNormSpec
 
@@ -54,11 +54,11 @@ def prim_func(spec: LayerNormSpec, isa: Isa, symbol: str) -> Any:
         variance = T.Bind(total(lambda i: centred(i) * centred(i)) / T.float32(spec.length))
         inverse = T.Bind(T.float32(1) / T.sqrt(variance + T.float32(spec.epsilon)))
 
-        def write(i: Expr, _: Expr) -> None:
+        def write(i: Expr) -> None:
             value = centred(i) * inverse * scale[i]
             T.buffer_store(result, value + rest[0][i] if spec.bias else value, [start + i])
 
-        vector_loop(spec.length, (isa.lanes, 1), write)
+        map_vectors(spec.length, spec.length, isa.lanes, write)
 
     vector = Plain((spec.length,))
     return range_kernel(symbol, (spec.x, *(vector,) * (2 if spec.bias else 1), spec.out), body)

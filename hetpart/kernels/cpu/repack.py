@@ -36,36 +36,37 @@ def prim_func(spec: RepackSpec, isa: Isa, symbol: str) -> Any:
     blocks = _touched_blocks(spec)
     n, channels, h, w = spec.x.shape
     source, target = spec.x, spec.out
+    first_channel = spec.channel if isinstance(target, Blocked) else 0
 
     def body(item: Expr, x: Buffer, out: Buffer) -> None:
         image, index, y = decode(item, (n, len(blocks), h))
         block = T.Bind(blocks.start + index)
 
-        def copy(k: Expr, column: Expr) -> None:
-            """Channel `k` of x at (image, y, column)."""
-            value = x[_position(source, image, k, y, column)]
-            T.buffer_store(out, value, _position(target, image, spec.channel + k, y, column))
-
-        def copy_lanes() -> None:
-            lanes = source.block if not isinstance(target, Blocked) else target.block
-            first = block * lanes - (spec.channel if isinstance(target, Blocked) else 0)
+        def copy_lanes(lanes: int) -> None:
+            """The channels of `block` one after the other, as far as x has them."""
             for lane in range(lanes):
-                k = T.Bind(first + lane)
+                k = T.Bind(block * lanes + lane - first_channel)
                 with T.If(T.And(k >= 0, k < channels)), T.Then(), T.serial(0, w) as column:
-                    copy(k, column)
+                    value = x[_position(source, image, k, y, column)]
+                    T.buffer_store(out, value, _position(target, image, spec.channel + k, y, column))
 
-        if isinstance(target, Blocked):
-            zero_halo(out, target, image, block, y)
-        if not _vectors_correspond(spec):
-            copy_lanes()
+        if not isinstance(target, Blocked):
+            copy_lanes(_block_of(spec))
             return
-        whole = channels // target.block if _must_keep_spare_lanes(spec) else len(blocks)
+        zero_halo(out, target, image, block, y)
+        if not (isinstance(source, Blocked) and _vectors_correspond(source, target, spec.channel)):
+            copy_lanes(target.block)
+            return
+        # lanes after x's last channel may belong to another producer
+        shared = channels % target.block != 0 and spec.channel + channels < target.c
+        whole = len(blocks) - 1 if shared else len(blocks)
         with T.If(index < whole):
             with T.Then(), T.serial(0, w) as column, T.vectorized(0, target.block) as v:
-                copy(index * target.block + v, column)
-            if whole < len(blocks):
+                value = x[image, index, source.halo.top + y, source.halo.left + column, v]
+                T.buffer_store(out, value, [image, block, target.halo.top + y, target.halo.left + column, v])
+            if shared:
                 with T.Else():
-                    copy_lanes()
+                    copy_lanes(target.block)
 
     return range_kernel(symbol, (source, target), body)
 
@@ -81,23 +82,22 @@ def _check(spec: RepackSpec) -> None:
         raise InternalError("kernel-layout", f"cannot copy {x} into {out} at channel {spec.channel}")
 
 
+def _block_of(spec: RepackSpec) -> int:
+    """Channels per work item."""
+    blocked = next(layout for layout in (spec.out, spec.x) if isinstance(layout, Blocked))
+    return blocked.block
+
+
 def _touched_blocks(spec: RepackSpec) -> range:
-    if isinstance(spec.out, Blocked):
-        last = spec.channel + spec.x.shape[1] - 1
-        return range(spec.channel // spec.out.block, last // spec.out.block + 1)
-    return range(spec.x.blocks)
+    """Blocks of `out` that x goes to, or the blocks of x where `out` is row-major."""
+    first = spec.channel if isinstance(spec.out, Blocked) else 0
+    last = first + spec.x.shape[1] - 1
+    return range(first // _block_of(spec), last // _block_of(spec) + 1)
 
 
-def _vectors_correspond(spec: RepackSpec) -> bool:
+def _vectors_correspond(x: Blocked, out: Blocked, channel: int) -> bool:
     """Whether every block of x lands in exactly one block of out."""
-    x, out = spec.x, spec.out
-    return isinstance(x, Blocked) and isinstance(out, Blocked) and x.block == out.block and not spec.channel % out.block
-
-
-def _must_keep_spare_lanes(spec: RepackSpec) -> bool:
-    """Whether the lanes after x's last channel belong to another producer."""
-    c = spec.x.shape[1]
-    return c % spec.out.block != 0 and spec.channel + c < spec.out.shape[1]
+    return x.block == out.block and channel % out.block == 0
 
 
 def _position(layout: Layout, image: Expr, channel: Expr, y: Expr, x: Expr) -> tuple[Expr, ...]:

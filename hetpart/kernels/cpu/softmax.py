@@ -19,6 +19,7 @@ from hetpart.kernels.cpu.emit import (
     Expr,
     decode,
     flat,
+    map_vectors,
     plain_float32,
     range_kernel,
     reduce_run,
@@ -74,9 +75,11 @@ def _row(spec: SoftmaxSpec, isa: Isa, x: Buffer, out: Buffer, start: Expr) -> No
     if spec.log:
         total = reduce_run(spec.length, lanes, 0.0, lambda a, b: a + b, lambda i: exp(x[start + i] - largest))
         shift = T.Bind(largest + log(total))
-        vector_loop(spec.length, (lanes, 1), lambda i, _: T.buffer_store(out, x[start + i] - shift, [start + i]))
+        map_vectors(spec.length, spec.length, lanes, lambda i: T.buffer_store(out, x[start + i] - shift, [start + i]))
         return
-    vector_loop(spec.length, (lanes, 1), lambda i, _: T.buffer_store(out, exp(x[start + i] - largest), [start + i]))
+    map_vectors(
+        spec.length, spec.length, lanes, lambda i: T.buffer_store(out, exp(x[start + i] - largest), [start + i])
+    )
     total = reduce_run(spec.length, lanes, 0.0, lambda a, b: a + b, lambda i: out[start + i])
     inverse = T.Bind(T.float32(1) / total)
     vector_loop(spec.length, (lanes, 1), lambda i, _: T.buffer_store(out, out[start + i] * inverse, [start + i]))

@@ -19,7 +19,7 @@ ITEM_ELEMENTS = 2048
 """Aim of one work item: large against its overhead, small enough to share."""
 
 SHARE_GRAIN = 64
-"""Long rows are cut at multiples of this, so that only a row's last piece has elements that fill no vector."""
+"""Long rows are cut at multiples of this, so that pieces start on whole vectors and cache lines."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Nest:
 
     @property
     def share(self) -> int:
-        """Elements of a row that one work item does."""
+        """Elements of a row that one work item does; the last of a long row takes the remainder as well."""
         pieces = max(1, self.row_length // ITEM_ELEMENTS)
         return self.row_length if pieces == 1 else -(-self.row_length // pieces // SHARE_GRAIN) * SHARE_GRAIN
 
     @property
     def pieces(self) -> int:
-        """Work items per row, where rows are long."""
-        return -(-self.row_length // max(1, self.share))
+        """Work items per row, where rows are long; none is shorter than `share`."""
+        return max(1, self.row_length // max(1, self.share))
 
     @property
     def rows_per_item(self) -> int:
@@ -97,7 +97,9 @@ def for_each_run(item: Expr, nest: Nest, body: Callable[[list[Expr], Expr], None
     group, piece = decode(item, (nest.items // nest.pieces, nest.pieces))
     first = group * nest.rows_per_item
     begin = piece * nest.share
-    length = nest.row_length if nest.pieces == 1 else T.Bind(T.min(nest.share, nest.row_length - begin))
+    length: Expr = nest.row_length
+    if nest.pieces > 1:
+        length = T.Bind(T.Select(piece < nest.pieces - 1, nest.share, nest.row_length - begin))
     with T.serial(0, T.min(nest.rows_per_item, nest.rows - first)) as r:
         coordinates = [*(decode(first + r, nest.extents[:-1]) if len(nest.extents) > 1 else []), begin]
         offsets = []

@@ -15,13 +15,16 @@ import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, range_kernel, storage_dtype, vector_loop
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, map_vectors, range_kernel, storage_dtype
 from hetpart.kernels.cpu.strided import Nest, collapse, for_each_run, row_major_strides
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import TransposeSpec
 
 TILE = 16
 """Side of a tile: one cache line of float32."""
+
+BAND = 256
+"""Positions of the innermost output axis that one work item does, tile by tile."""
 
 
 def extent(spec: TransposeSpec, isa: Isa) -> int:
@@ -50,8 +53,9 @@ def prim_func(spec: TransposeSpec, isa: Isa, symbol: str) -> Any:
         source, target = (flat(buffer, math.prod(spec.x.shape), dtype) for buffer in (x, out))
 
         def copy_run(offsets: list[Expr], length: Expr) -> None:
-            vector_loop(
-                length, (lanes, 1), lambda i, _: T.buffer_store(target, source[offsets[1] + i], [offsets[0] + i])
+            source_at, target_at = T.Bind(offsets[1]), T.Bind(offsets[0])
+            map_vectors(
+                length, nest.share, lanes, lambda i: T.buffer_store(target, source[source_at + i], [target_at + i])
             )
 
         if _keeps_runs(nest):
@@ -63,20 +67,19 @@ def prim_func(spec: TransposeSpec, isa: Isa, symbol: str) -> Any:
 
 
 def _copy_band(item: Expr, nest: Nest, source: Buffer, target: Buffer) -> None:
-    """`TILE` positions of the axis along which x is contiguous, times the whole innermost output axis."""
+    """`TILE` positions of the axis along which x is contiguous, times `BAND` of the innermost output axis."""
     axis = _contiguous_axis(nest)
     extents, (out_strides, x_strides) = nest.extents, nest.strides
     coordinates = decode(item, _bands(nest))
     coordinates[axis] = coordinates[axis] * TILE
-    out_offset: Expr = 0
-    x_offset: Expr = 0
-    for coordinate, out_stride, x_stride in zip(coordinates, out_strides, x_strides, strict=True):
-        out_offset = out_offset + coordinate * out_stride
-        x_offset = x_offset + coordinate * x_stride
+    coordinates[-1] = coordinates[-1] * BAND
+    out_offset = T.Bind(sum(c * stride for c, stride in zip(coordinates, out_strides, strict=True)))
+    x_offset = T.Bind(sum(c * stride for c, stride in zip(coordinates, x_strides, strict=True)))
     height = T.Bind(T.min(TILE, extents[axis] - coordinates[axis]))
-    with T.serial(0, -(-extents[-1] // TILE)) as tile:
+    band = T.Bind(T.min(BAND, extents[-1] - coordinates[-1]))
+    with T.serial(0, (band + TILE - 1) // TILE) as tile:
         first = T.Bind(tile * TILE)
-        width = T.Bind(T.min(TILE, extents[-1] - first))
+        width = T.Bind(T.min(TILE, band - first))
         with T.serial(0, height) as row, T.serial(0, width) as column:
             value = source[x_offset + row + (first + column) * x_strides[-1]]
             T.buffer_store(target, value, [out_offset + row * out_strides[axis] + first + column])
@@ -96,8 +99,9 @@ def _contiguous_axis(nest: Nest) -> int:
 
 
 def _bands(nest: Nest) -> list[int]:
-    """Work items per loop: the innermost loop belongs to one item, the contiguous one is cut into tiles."""
-    bands = [*nest.extents[:-1], 1]
+    """Work items per loop: the contiguous axis is cut into tiles, the innermost one into bands."""
+    bands = list(nest.extents)
     axis = _contiguous_axis(nest)
     bands[axis] = -(-bands[axis] // TILE)
+    bands[-1] = -(-bands[-1] // BAND)
     return bands
