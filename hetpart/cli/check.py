@@ -27,11 +27,11 @@ def check(
     Exit code 0: every operator is supported on an accelerator; 1: some fall back to the CPU; 2: bad input.
     """
     from hetpart.api import check as check_model
-    from hetpart.report.text import print_check
+    from hetpart.report.text import render_check
 
     report = check_model(model, target=target, shapes=parse_shapes(shape), dims=parse_dims(dim))
     if json:
         print_json(report.to_json())
     else:
-        print_check(report, console())
+        console().print(render_check(report))
     return report.exit_code

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.cpu import CpuModule
@@ -87,6 +87,9 @@ def emit(
                 raise InternalError("no-kernel-call", "a unit that moves data has no kernel", node=unit.name)
         used = {name: kinds[name] for name in kinds if name in placed.processor.values() or name == target.host.name}
         plans[variant] = build_plan(assignment, placed, invocations, used, target.host.name, weights, observe)
-        check_plan(plans[variant])
+    # only now it is known how long the constants file is, which the variants share
+    plans = {variant: replace(plan, weights_bytes=weights.size_bytes) for variant, plan in plans.items()}
+    for plan in plans.values():
+        check_plan(plan)
     source = "\n".join(m.source for m in gpu_sources if isinstance(m, OpenclModule))
     return Emission(plans, weights, cpu.objects(progress), cpu.symbols, source)
