@@ -69,8 +69,12 @@ def _reciprocal(divisor: Array) -> Array:
         return np.asarray(1 / divisor, dtype=divisor.dtype)
 
 
+_EXACT_INTEGERS = 2**8
+"""Up to here every float type, bfloat16 included, holds all integers."""
+
+
 def power(editor: Editor, node: ir.Node) -> bool:
-    """x ** 2 -> x * x;  x ** 1 -> x;  x ** -1 -> Reciprocal(x)."""
+    """x ** 2 -> x * x;  x ** 1 -> x;  x ** -1 -> Reciprocal(x);  an integer exponent -> one of the dtype of x."""
     data, exponent = node.inputs[0], scalar(node.inputs[1])
     result = node.outputs[0]
     if data is None or not is_float(data) or shape_of(data) != shape_of(result) or data.dtype != result.dtype:
@@ -82,6 +86,8 @@ def power(editor: Editor, node: ir.Node) -> bool:
             editor.bypass(node, data)
         case -1.0:
             editor.become(node, "Reciprocal", [data])
+        case float() if not is_float(node.inputs[1]) and abs(exponent) <= _EXACT_INTEGERS:
+            editor.become(node, "Pow", [data, editor.number(f"{node.name}/exponent", exponent, data)])
         case _:
             return False
     return True

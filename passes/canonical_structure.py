@@ -44,7 +44,9 @@ def dropout(editor: Editor, node: ir.Node) -> bool:
     if len(node.outputs) > 1 and node.outputs[1].name:
         mask = node.outputs[1]
         if mask.is_graph_output():
-            raise HetpartError("dropout-mask", "a Dropout mask is a graph output", node=node.name)
+            raise HetpartError(
+                "dropout-mask", "a Dropout mask is a graph output", node=node.name, hint="remove that output"
+            )
         if mask.uses():
             mask.replace_all_uses_with(editor.constant(f"{node.name}/mask", np.ones(shape_of(mask), dtype=np.bool_)))
     source = node.inputs[0]

@@ -121,7 +121,7 @@ def _clip_steps(node: ir.Node) -> tuple[Draft, ...] | None:
     for index, default in ((1, -math.inf), (2, math.inf)):
         value = operand(node, index)
         bound = default if value is None else scalar(value)
-        if bound is None:
+        if bound is None or math.isnan(bound):
             return None
         bounds.append(bound)
     return (Draft("clip", tuple(bounds)),)
@@ -145,7 +145,7 @@ def _binary_steps(node: ir.Node, acc: ir.Value) -> tuple[Draft, ...] | None:
     reverse = first is not acc
     other = first if reverse else second
     number = scalar(other)
-    if number is not None and (steps := _constant_steps(op, number, reverse)) is not None:
+    if number is not None and math.isfinite(number) and (steps := _constant_steps(op, number, reverse)) is not None:
         return steps
     return (Draft(op, operand=other, reverse=reverse and op not in _COMMUTATIVE),)
 

@@ -50,7 +50,7 @@ def _apply(acc: Array, step: Step, operands: Sequence[Array]) -> Array:
         raise InternalError(
             "operand-shape", f"{step} turns shape {acc.shape} into {result.shape}; an epilogue must keep it"
         )
-    return result.astype(acc.dtype, copy=False)
+    return np.asarray(result, dtype=acc.dtype)  # numpy makes scalars of arrays without dimensions
 
 
 _erf: Callable[[Array], Array] = np.vectorize(math.erf, otypes=[np.float64])

@@ -119,6 +119,12 @@ def test_double_in_double_out() -> None:
     assert apply_steps(wide, [Step("add", operand=0)], [X]).dtype == np.float64
 
 
+def test_array_without_dimensions_stays_an_array() -> None:
+    for steps in ([Step("relu")], [Step("add_const", (1.0,))], [Step("add", operand=0)]):
+        result = apply_steps(np.array(2.0, np.float32), steps, [np.array(1.0, np.float32)])
+        assert isinstance(result, np.ndarray)
+
+
 def test_no_overflow_at_extremes() -> None:
     big = np.array([-1e4, -100, 0, 100, 1e4], np.float32)
     for op in ("sigmoid", "silu", "gelu", "gelu_tanh", "mish", "softplus", "hardswish", "tanh", "erf"):

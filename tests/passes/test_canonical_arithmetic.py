@@ -30,6 +30,7 @@ CASES = {
     "integer-division": ("(int64[4] x) => (int64 y) { y = Div(x, c) }", {"c": np.array(2)}),
     "square": (unary("Pow(x, c)"), {"c": np.float32(2)}),
     "square-integer-exponent": (unary("Pow(x, c)"), {"c": np.array(2)}),
+    "integer-exponent": (unary("Pow(x, c)"), {"c": np.array(3)}),
     "cube": (unary("Pow(x, c)"), {"c": np.float32(3)}),
     "sum-of-three": ("(float[2,3] a, float[3] b, float[2,1] c) => (float y) { y = Sum(a, b, c) }", {}),
     "sum-of-one": ("(float[2,3] a) => (float y) { b = Sum(a) y = Relu(b) }", {}),

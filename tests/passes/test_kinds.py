@@ -17,7 +17,7 @@ CONSTANTS = {
     "twice": np.array([1, 1, 2, 2], np.float32), "half": np.array([1, 1, 0.5, 0.5], np.float32),
     "two": np.array([2, 2], np.float32), "grow": np.array([1, 2, 2, 2], np.float32),
     "nothing": np.array([], np.float32), "sizes": np.array([1, 4, 9, 7]),
-    "shape": np.array([4, 36]), "i": np.array([0, 1]),
+    "shape": np.array([4, 36]), "i": np.array([0, 1]), "nan": np.float32("nan"),
 }  # fmt: skip
 
 KINDS = {
@@ -85,6 +85,8 @@ KINDS = {
     "(float[2,0] x) => (float y) { y = Softmax(x) }": "other",
     "(float[2,3] x) => (float y) { y = Relu(x) }": "eltwise",
     "(float[2,3] x) => (float y) { y = Round(x) }": "other",
+    "(float[2,3] x) => (float y) { y = Clip(x, nan) }": "other",
+    "(float[2,3] x) => (float y) { y = Add(x, nan) }": "eltwise",
     "(float[2,3] x, float lo) => (float y) { y = Clip(x, lo) }": "other",
     "(float[2,3] x) => (float y, float z) { y = Relu(x) z = Relu(fill) }": "eltwise",
 }
