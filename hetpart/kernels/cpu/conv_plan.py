@@ -56,7 +56,7 @@ class Reduction:
         """(groups, outputs, channels, kh, kw) as (groups, steps, outputs)."""
         w = w.transpose(0, 2, 3, 4, 1)
         groups, split = len(w), self.full * self.block
-        full = w[:, :split].reshape(groups, self.full, self.block, self.taps, -1).swapaxes(2, 3)
+        full = w[:, :split].reshape(groups, self.full, self.block, self.taps, w.shape[-1]).swapaxes(2, 3)
         tail = w[:, split:].reshape(groups, self.tail, self.taps, w.shape[-1]).swapaxes(1, 2)
         flat = (groups, -1, w.shape[-1])
         return np.concatenate([full.reshape(flat), tail.reshape(flat)], axis=1)
