@@ -13,7 +13,7 @@ from __future__ import annotations
 import onnx
 import onnx.inliner
 import onnx.version_converter
-from onnx import defs, helper
+from onnx import defs, helper, numpy_helper
 
 from hetpart.errors import HetpartError
 from hetpart.frontend.simplify import infer_types
@@ -23,8 +23,7 @@ IR_VERSION = 10
 """The IR version that came with opset 22 (onnx 1.17)."""
 
 _WRITTEN_OUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
-"""Older functions that are written out too. GroupNormalization has scales per group before opset 21 and per channel
-after, which the version converter overlooks; nothing of ours knows either as one operator."""
+"""Older functions that are written out too, because nothing of ours knows them as one operator."""
 
 
 def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -48,9 +47,9 @@ def _version(model: onnx.ModelProto) -> int:
 
 def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
     version = _version(model)
-    hardmax = next((node for node in model.graph.node if node.op_type == "Hardmax"), None)
-    if hardmax and version < 13:  # it flattened all axes from `axis` on, which the converter forgets
-        raise _refusal(hardmax, f"of opset {version} has no equal form in later opsets", "13 or later")
+    for node in model.graph.node:
+        if _has_no_later_form(node, model.graph, version):
+            raise _refusal(node, f"of opset {version} has no equal form in later opsets", "13 or later")
     try:
         converted = onnx.version_converter.convert_version(model, OPSET)
     except (onnx.version_converter.ConvertError, RuntimeError) as error:
@@ -65,6 +64,17 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
     return converted
 
 
+def _has_no_later_form(node: onnx.NodeProto, graph: onnx.GraphProto, version: int) -> bool:
+    if node.op_type == "Hardmax":  # it flattened all axes from `axis` on, which the converter forgets
+        return version < 13
+    if node.op_type == "Resize" and version == 10:  # which pixel is nearest was not said; no doubt at integer factors
+        mode = next((attribute.s for attribute in node.attribute if attribute.name == "mode"), b"nearest")
+        scales = next((tensor for tensor in graph.initializer if tensor.name == node.input[1]), None)
+        if mode == b"nearest":
+            return scales is None or any(s < 1 and (1 / s) % 1 for s in numpy_helper.to_array(scales).tolist())
+    return False
+
+
 def _set_old_resize_rules(node: onnx.NodeProto) -> None:
     """Upsample, and Resize before opset 11: source coordinate = x / scale, and nearest rounds down."""
     rules = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -76,7 +86,9 @@ def _write_out(model: onnx.ModelProto) -> onnx.ModelProto:
     """Replace operators newer than `OPSET`, and `_WRITTEN_OUT`, by the function bodies of their schemas."""
     version = _version(model)
     while targets := {node.op_type for node in model.graph.node if _is_written_out(node, version)}:
-        model = infer_types(model) if version > OPSET else model  # some bodies depend on the types of the inputs
+        model = infer_types(model)  # bodies may depend on the types of the inputs, initialisers included
+        for tensor in model.graph.initializer:
+            model.graph.value_info.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
         for node in model.graph.node:
             if node.op_type not in targets:
                 continue

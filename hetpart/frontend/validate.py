@@ -170,9 +170,11 @@ def _check_operator(node: onnx.NodeProto, domain: str, version: int) -> None:
         deprecated = True
     if deprecated:
         raise HetpartError(
-            "unknown-operator", f"ONNX opset {version} has no operator {node.op_type} (node '{node.name}')",
-            node=node.name, hint="the opset that the model declares may be wrong; or export with standard operators",
-        )  # fmt: skip
+            "unknown-operator",
+            f"{node.op_type} '{node.name}': ONNX opset {version} has no such operator, or no longer supports it",
+            node=node.name,
+            hint="the opset that the model declares may be wrong; or export with standard operators",
+        )
 
 
 def _check_inference_only(node: onnx.NodeProto, version: int) -> None:

@@ -14,7 +14,7 @@ from onnx import helper, parser
 from examples import zoo
 from hetpart.frontend import import_model
 from hetpart.frontend.opset import OPSET
-from tests.frontend.support import op_types, refused, same_function
+from tests.frontend.support import model_of, op_types, refused, same_function
 from tests.models import light_model, light_names
 
 QUICK_ZOO = {"resnet18", "mobilenetv2", "mobilenetv3_small", "squeezenet", "shufflenetv2", "retinaface", "bert_tiny"}
@@ -98,10 +98,7 @@ def test_a_model_without_nodes() -> None:
 
 
 def test_a_constant_output() -> None:
-    model = parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[2] x) => (float[2] y, int64[1] s) { y = Relu(x) s = Shape(x) }'
-    )
-    same_function(model)
+    same_function(model_of("(float[2] x) => (float[2] y, int64[1] s) { y = Relu(x) s = Shape(x) }"))
 
 
 def test_the_frontend_does_not_load_tvm() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from hetpart.frontend import import_model
 from hetpart.frontend.validate import name_nodes
@@ -24,6 +24,12 @@ def test_unknown_operator() -> None:
 def test_operator_newer_than_the_declared_opset() -> None:
     with refused("unknown-operator", "Gelu", "opset 17", node="Gelu_0"):
         import_model(model_of(RELU.replace("Relu", "Gelu"), opset=17))
+
+
+def test_group_normalisation_in_its_first_and_withdrawn_form() -> None:
+    text = "(float[1,4,5] x, float[2] s) => (float[1,4,5] y) { y = GroupNormalization<num_groups=2>(x, s, s) }"
+    with refused("unknown-operator", "opset 18", "no longer supports", node="GroupNormalization_0"):
+        import_model(model_of(text, opset=18))
 
 
 def test_operator_removed_before_the_declared_opset() -> None:
