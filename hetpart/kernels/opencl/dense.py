@@ -30,9 +30,9 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
         *tile.grid().guard(device),
         *tile.locate(),
         "",
-        *tile.declare(lambda v: f"b[{affine([(tile.number, tile.vectors)], v)}]" if spec.bias else f"({form})(0.0f)"),
+        *tile.declare(lambda v: f"b[{affine([('stripe', tile.vectors)], v)}]" if spec.bias else f"({form})(0.0f)"),
         f"__global const float* from = x + row * {spec.k};",
-        f"__global const {form}* weights = w + {affine([(tile.number, first)])};",
+        f"__global const {form}* weights = w + {affine([('stripe', first)])};",
         *tile.multiply(spec.k, lambda v: f"weights[{v}]", f"weights += {advance};"),
         *tile.store(symbol, spec.steps, operands, "row"),
     ]

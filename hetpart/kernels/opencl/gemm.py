@@ -70,18 +70,17 @@ class GemmTile:
         x, y = (self.down, self.across) if self.rows_first else (self.across, self.down)
         return Grid(x, y, batch)
 
-    @property
-    def number(self) -> str:
-        """The number of the tile along the columns, an expression."""
-        return item(1 if self.rows_first else 0, self.across)
-
     def locate(self) -> list[str]:
-        """What `store` needs, and declarations of ``column`` and ``row``, the tile's first."""
-        line = item(0 if self.rows_first else 1, self.down)
+        """What `store` needs, and declarations of ``column`` and ``row``, the tile's first, and ``stripe``.
+
+        The stripe is the tile's number along the columns.
+        """
+        down, across = (0, 1) if self.rows_first else (1, 0)
         return [
             *self.form.declare(),
-            f"const int column = {_start(self.number, self.n, self.columns)};",
-            f"const int row = {_start(line, self.m, self.rows)};",
+            f"const int stripe = {item(across, self.across)};",
+            f"const int column = {_start('stripe' if self.across > 1 else '0', self.n, self.columns)};",
+            f"const int row = {_start(item(down, self.down), self.m, self.rows)};",
         ]
 
     def declare(self, start: Callable[[int], str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hetpart.kernels.kernel import Device, Launch
@@ -20,8 +21,15 @@ class Grid:
         return (self.x, self.y, self.z)
 
     def launch(self, device: Device) -> Launch:
-        """Whole work-groups that cover the grid; groups are no larger than the grid itself."""
-        x, y, z = (min(size, group) for size, group in zip(self.sizes, device.work_group, strict=True))
+        """Whole work-groups that cover the grid.
+
+        A group is no larger than the grid along any axis; what it loses there it gains along the others.
+        """
+        local = [min(size, group) for size, group in zip(self.sizes, device.work_group, strict=True)]
+        for axis, size in enumerate(self.sizes):
+            spare = math.prod(device.work_group) // math.prod(local)
+            local[axis] = min(size, local[axis] * spare)
+        x, y, z = local
         return Launch((_round_up(self.x, x), _round_up(self.y, y), _round_up(self.z, z)), (x, y, z))
 
     def guard(self, device: Device) -> list[str]:

@@ -16,7 +16,7 @@ from hetpart.kernels.spec import LayerNormSpec
 def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
     vectors = RowVectors.of(device, spec.length)
     width, form = vectors.width, vectors.form
-    start = affine([(item(0, spec.rows), spec.length)])
+    start = affine([("row", spec.length)])
 
     def value(count: int) -> str:
         loaded = vectors.load("from", "i", count)
@@ -43,6 +43,7 @@ def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
     body = [
         *vectors.declare(),
         *_grid(spec).guard(device),
+        f"const int row = {item(0, spec.rows)};",
         f"__global const float* from = x + {start};",
         f"__global float* to = out + {start};",
         *([] if spec.rms else mean),

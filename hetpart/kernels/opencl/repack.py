@@ -137,15 +137,15 @@ def _aligned(x: Blocked, out: Blocked, channel: int) -> bool:
 
 
 def _element(layout: Layout, side: Blocked, at: Position, channel: str) -> str:
-    """Offset, in floats, of a channel of `layout` at pixel `at`."""
+    """Offset, in floats, of a channel (a name, or a sum in parentheses) of `layout` at pixel `at`."""
     if isinstance(layout, Blocked):
         image, plane, row, column = (stride * layout.block for stride in strides(layout))
         origin = layout.halo.top * row + layout.halo.left * column
         return affine(
             [
                 (at.image, image),
-                (f"({channel}) / {layout.block}", plane),
-                (f"({channel}) % {layout.block}", 1),
+                (f"{channel} / {layout.block}", plane),
+                (f"{channel} % {layout.block}", 1),
                 (at.row, row),
                 (at.column, column),
             ],
@@ -154,7 +154,7 @@ def _element(layout: Layout, side: Blocked, at: Position, channel: str) -> str:
     area = side.h * side.w
     channels = _channels(layout, side)
     return affine(
-        [(at.image, channels * area), (f"({channel})", area), (at.row, side.w), (at.column, 1)],
+        [(at.image, channels * area), (channel, area), (at.row, side.w), (at.column, 1)],
     )
 
 

@@ -41,7 +41,7 @@ def _grid(spec: SoftmaxSpec, device: Device) -> Grid:
 def _row(spec: SoftmaxSpec, device: Device) -> list[str]:
     vectors = RowVectors.of(device, spec.length)
     width, form = vectors.width, vectors.form
-    start = affine([(item(0, spec.outer), spec.length)])
+    start = affine([("row", spec.length)])
 
     def take_max(count: int) -> list[str]:
         target = partial("top", width, count)
@@ -66,6 +66,7 @@ def _row(spec: SoftmaxSpec, device: Device) -> list[str]:
     sum_lines, total = reduce("sum", width, "+")
     return [
         *vectors.declare(),
+        f"const int row = {item(0, spec.outer)};",
         f"__global const float* from = x + {start};",
         f"__global float* to = out + {start};",
         f"{form} top = ({form})(-INFINITY);",
