@@ -45,8 +45,13 @@ static void make_tensor(const struct machine *machine, const struct plan_buffer 
     char *space = buffer->space == SPACE_ARENA ? machine->arena : machine->weights;
     /* TVM's kernels take the shape and constant data through pointers that they do not write through. */
     int64_t *shape = (int64_t *)(uintptr_t)(machine->plan.dims + buffer->first_dim);
-    *tensor = (struct dl_tensor){space ? space + buffer->offset : NULL, DL_CPU, 0,    (int32_t)buffer->dim_count,
-                                 buffer->dtype,                          shape,  NULL, 0};
+    *tensor = (struct dl_tensor){
+        .data = space ? space + buffer->offset : NULL,
+        .device_type = DL_CPU,
+        .dims = (int32_t)buffer->dim_count,
+        .dtype = buffer->dtype,
+        .shape = shape,
+    };
 }
 
 static hp_code cpu_open(struct processor *self, hp_error *error)

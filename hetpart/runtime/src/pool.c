@@ -32,8 +32,6 @@ static void *helper_main(void *argument)
 {
     struct pool_thread *self = argument;
     struct pool *pool = self->pool;
-    hp_error ignored; /* the first thread has pinned itself to the same cores, or hp_pool_open has failed */
-    pin_thread(pool->cores, &ignored);
     hp_tvm_enter(&self->tvm);
     for (unsigned number = 1;; number++) {
         for (int i = 0; i < SPIN_ROUNDS && atomic_load(&pool->number) != number; i++) {
@@ -63,7 +61,6 @@ hp_code hp_pool_open(struct pool *pool, uint32_t count, uint64_t cores, uint32_t
 {
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->changed, NULL);
-    pool->cores = cores;
     pool->threads = calloc(count, sizeof *pool->threads);
     if (!pool->threads) {
         return hp_fail(error, HP_MEMORY, "no memory for %u threads", count);
@@ -77,7 +74,7 @@ hp_code hp_pool_open(struct pool *pool, uint32_t count, uint64_t cores, uint32_t
             return hp_fail(error, HP_MEMORY, "no memory for %u kernel arguments", max_args);
         }
     }
-    hp_code code = pin_thread(cores, error);
+    hp_code code = pin_thread(cores, error); /* the helpers inherit it */
     if (code) {
         return code;
     }

@@ -32,7 +32,6 @@ struct pool_thread {
 struct pool {
     struct pool_thread *threads; /* [0] is the thread that calls hp_pool_run */
     uint32_t count, started;     /* started: helpers, count - 1 in the end */
-    uint64_t cores;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     struct job job;

@@ -24,7 +24,7 @@ void hp_trace_free(struct trace *trace)
     *trace = (struct trace){0};
 }
 
-/* A JSON string. Names come out of ONNX files: anything but printable ASCII is escaped byte by byte, save UTF-8. */
+/* A JSON string. Names come out of ONNX files and may hold quotes and control characters; they are valid UTF-8. */
 static void write_string(FILE *file, const char *text)
 {
     fputc('"', file);

@@ -20,11 +20,6 @@ static void *aligned(size_t bytes)
     return posix_memalign(&pointer, WORKSPACE_ALIGNMENT, bytes) == 0 ? pointer : NULL;
 }
 
-/* The size of an overflow allocation, kept in front of it. */
-struct overflow {
-    size_t bytes;
-};
-
 static void *alloc_workspace(int device_type, int device_id, uint64_t bytes, int dtype_code, int dtype_bits)
 {
     (void)device_type, (void)device_id, (void)dtype_code, (void)dtype_bits;
@@ -33,17 +28,18 @@ static void *alloc_workspace(int device_type, int device_id, uint64_t bytes, int
     if (bytes > SIZE_MAX / 2) {
         return NULL;
     }
-    size_t size = rounded(bytes);
+    size_t size = rounded(bytes ? bytes : 1); /* every allocation has an address of its own */
     if (size <= thread->capacity - thread->used) {
         pointer = thread->block + thread->used;
         thread->used += size;
     } else {
-        char *chunk = aligned(WORKSPACE_ALIGNMENT + size);
+        struct tvm_overflow *chunk = aligned(WORKSPACE_ALIGNMENT + size);
         if (!chunk) {
             return NULL;
         }
-        ((struct overflow *)chunk)->bytes = size;
-        pointer = chunk + WORKSPACE_ALIGNMENT;
+        *chunk = (struct tvm_overflow){thread->overflow, size};
+        thread->overflow = chunk;
+        pointer = (char *)chunk + WORKSPACE_ALIGNMENT;
     }
     thread->demand += size;
     if (thread->demand > thread->peak) {
@@ -52,19 +48,27 @@ static void *alloc_workspace(int device_type, int device_id, uint64_t bytes, int
     return pointer;
 }
 
+static void free_overflow(struct tvm_thread *thread)
+{
+    struct tvm_overflow *chunk = thread->overflow;
+    thread->overflow = chunk->before;
+    thread->demand -= chunk->bytes;
+    free(chunk);
+}
+
 static int free_workspace(int device_type, int device_id, void *pointer)
 {
     (void)device_type, (void)device_id;
     struct tvm_thread *thread = current;
     char *start = pointer;
-    if (thread->block && start >= thread->block && start < thread->block + thread->capacity) {
+    if (thread->used && start >= thread->block && start < thread->block + thread->used) {
         size_t offset = (size_t)(start - thread->block);
         thread->demand -= thread->used - offset;
         thread->used = offset;
-    } else if (start) {
-        char *chunk = start - WORKSPACE_ALIGNMENT;
-        thread->demand -= ((struct overflow *)chunk)->bytes;
-        free(chunk);
+    } else if (thread->overflow && start == (char *)thread->overflow + WORKSPACE_ALIGNMENT) {
+        free_overflow(thread);
+    } else {
+        return -1; /* not in reverse order, or never allocated */
     }
     return 0;
 }
@@ -106,7 +110,11 @@ bool hp_tvm_call(struct tvm_thread *thread, hp_kernel_fn kernel, const struct tv
     struct tvm_any result = {0};
     thread->error[0] = '\0';
     int status = kernel(NULL, args, (int32_t)count, &result);
-    if (thread->peak > thread->capacity && thread->demand == 0) {
+    while (thread->overflow) { /* only of a kernel that failed between allocating and freeing */
+        free_overflow(thread);
+    }
+    thread->used = thread->demand = 0;
+    if (thread->peak > thread->capacity) {
         free(thread->block);
         thread->block = aligned(thread->peak);
         thread->capacity = thread->block ? thread->peak : 0; /* without a block, the next call overflows again */

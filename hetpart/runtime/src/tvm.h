@@ -38,11 +38,17 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct dl_tensor) == 48, "DLTensor"
  * What a thread needs while it runs kernels. TVM frees workspaces in the reverse order of allocation, so they are cut
  * from one block; an allocation that does not fit is malloc'ed, and the block grows to the peak when the kernel ends.
  */
+struct tvm_overflow {
+    struct tvm_overflow *before;
+    size_t bytes; /* of the workspace behind this */
+};
+
 struct tvm_thread {
     char *block;
     size_t capacity, used;
-    size_t demand, peak; /* bytes in use, overflow included, and their maximum */
-    char error[512];     /* what the kernel raised last */
+    struct tvm_overflow *overflow; /* the last one */
+    size_t demand, peak;           /* bytes in use, overflow included, and their maximum */
+    char error[512]; /* what the kernel raised last */
 };
 
 /* Makes `thread` (zeroed at first) the calling thread's. */
