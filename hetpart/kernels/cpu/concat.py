@@ -10,7 +10,8 @@ import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, map_vectors, range_kernel, storage_dtype
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, range_kernel, storage_dtype
+from hetpart.kernels.cpu.runs import copy_run
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConcatSpec
 
@@ -51,15 +52,11 @@ def prim_func(spec: ConcatSpec, isa: Isa, symbol: str) -> Any:
             begin = T.Bind(piece * share) if share else 0
             length = T.Bind(T.Select(piece < pieces - 1, share, run - begin)) if share and pieces > 1 else run
             source, target = T.Bind(index * run + begin), T.Bind(index * out_run + offset + begin)
-
-            def copy(i: Expr, x: Buffer = x, source: Expr = source, target: Expr = target) -> None:
-                T.buffer_store(out, x[source + i], [target + i])
-
             if share or pieces == 1:
-                map_vectors(length, share or run, lanes, copy)
+                copy_run(out, target, x, source, length, share or run, lanes)
             else:
                 with T.If(T.EQ(piece, 0)), T.Then():
-                    map_vectors(run, run, lanes, copy)
+                    copy_run(out, target, x, source, run, run, lanes)
             offset += run
 
     return range_kernel(symbol, (*spec.xs, spec.out), body)

@@ -20,7 +20,6 @@ from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.emit import (
     Buffer,
     Expr,
-    blocked_element,
     check_blocked_operands,
     locate_row,
     range_kernel,
@@ -29,6 +28,7 @@ from hetpart.kernels.cpu.emit import (
     zero_halo,
 )
 from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.vectors import operand_vector, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvTransposeSpec
 
@@ -83,14 +83,15 @@ def prim_func(spec: ConvTransposeSpec, isa: Isa, symbol: str) -> Any:
                             value = _input(spec, x, image, block, row, first + q + phase.shift(spec, kw), channel, v)
                             old = acc[q * out.block + v]
                             T.buffer_store(acc, old + value * w[block, kh, channel, kw, v], [q * out.block + v])
-            with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
+            with T.unroll(0, width) as q:
                 column = (first + q) * spec.strides[1] + phase.index
                 value = render(
                     spec.steps,
-                    acc[q * out.block + v],
-                    lambda i: blocked_element(operands[i], spec.operands[i], image, block, y, column, v),
+                    acc[vector(out.block, q * out.block)],
+                    lambda i: operand_vector(operands[i], spec.operands[i], image, block, y, column, out.block),
                 )
-                T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, v])
+                at = [image, block, out.halo.top + y, out.halo.left + column, vector(out.block)]
+                T.buffer_store(result, value, at)
 
         for phase in _phases(spec):
             for position in [*range(phase.first), *range(phase.last, phase.count)]:

@@ -17,18 +17,18 @@ from hetpart.graph.layout import Blocked, Plain
 from hetpart.kernels.cpu.emit import (
     Buffer,
     Expr,
-    blocked_element,
     check_blocked_operands,
     flat,
     locate_row,
-    map_vectors,
     plain_float32,
     range_kernel,
     row_extent,
     zero_halo,
 )
+from hetpart.kernels.cpu.runs import map_vectors
 from hetpart.kernels.cpu.steps import render
 from hetpart.kernels.cpu.strided import Nest, broadcast_nest, for_each_run
+from hetpart.kernels.cpu.vectors import operand_vector, splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import EltwiseSpec
 
@@ -61,13 +61,14 @@ def _blocked_body(spec: EltwiseSpec, out: Blocked) -> Any:
         operands, result = rest[:-1], rest[-1]
         image, block, y = locate_row(item, out)
         zero_halo(result, out, image, block, y)
-        with T.serial(0, out.w) as column, T.vectorized(0, out.block) as v:
+        with T.serial(0, out.w) as column:
 
             def element(buffer: Buffer, layout: Any) -> Expr:
-                return blocked_element(buffer, layout, image, block, y, column, v)
+                return operand_vector(buffer, layout, image, block, y, column, out.block)
 
             value = render(spec.steps, element(x, spec.x), lambda i: element(operands[i], spec.operands[i]))
-            T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, v])
+            at = [image, block, out.halo.top + y, out.halo.left + column, vector(out.block)]
+            T.buffer_store(result, value, at)
 
     return body
 
@@ -82,12 +83,14 @@ def _plain_body(spec: EltwiseSpec, out: Plain, isa: Isa) -> Any:
         )
 
         def run(offsets: list[Expr], length: Expr) -> None:
-            def step(i: Expr) -> None:
-                def element(buffer: Buffer, tensor: int) -> Expr:
-                    return buffer[offsets[tensor] + i * nest.strides[tensor][-1]]
+            def step(start: Expr, width: int) -> None:
+                def elements(buffer: Buffer, tensor: int) -> Expr:
+                    if nest.strides[tensor][-1] == 0:
+                        return splat(buffer[offsets[tensor]], width)
+                    return buffer[vector(width, offsets[tensor] + start)]
 
-                value = render(spec.steps, element(x, 1), lambda k: element(operands[k], 2 + k))
-                T.buffer_store(result, value, [offsets[0] + i])
+                value = render(spec.steps, elements(x, 1), lambda k: elements(operands[k], 2 + k))
+                T.buffer_store(result, value, [vector(width, offsets[0] + start)])
 
             map_vectors(length, nest.share, isa.lanes, step)
 

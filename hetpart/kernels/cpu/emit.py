@@ -1,4 +1,4 @@
-"""What all memory-bound CPU kernels share: the signature with its item loop, rows of blocked maps, and vector loops.
+"""What the CPU kernels share: the signature with its item loop, rows and halos of blocked maps, plane reductions.
 
 The kernels are written with TVM's IRBuilder, the layer under TVMScript, because the number of tensors, their ranks and
 the unrolled parts depend on the spec. A statement is emitted where the Python code stands, inside the enclosing frame.
@@ -6,7 +6,6 @@ the unrolled parts depend on the spec. A statement is emitted where the Python c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -110,58 +109,6 @@ def check_blocked_operands(out: Blocked, operands: Sequence[Layout]) -> None:
             raise InternalError("kernel-layout", f"{layout} does not broadcast to {out}")
 
 
-def vectorized(width: int) -> Any:
-    """A vectorised loop of `width` lanes; TVM has no vector of one lane."""
-    return T.vectorized(0, width) if width > 1 else T.serial(0, 1)
-
-
-def vector_loop(length: Expr, widths: Sequence[int], body: Callable[[Expr, Expr], None]) -> None:
-    """Emit ``body(i, lane)`` for i in [0, length): as many vectors of each width as fit, widest first.
-
-    `widths` falls and ends in 1; each divides the one before. `lane` is the position within the vector.
-    """
-    done: Expr = 0
-    for width in widths:
-        steps = (length - done) // width
-        if isinstance(steps, int) and steps == 0:
-            continue
-        first = done
-        with T.serial(0, steps) as i, vectorized(width) as lane:
-            body(first + i * width + lane, lane)
-        done = length // width * width
-
-
-def map_vectors(length: Expr, at_least: int, lanes: int, body: Callable[[Expr], None]) -> None:
-    """Emit ``body(i)`` for i in [0, length) in vectors only, the last of which overlaps its neighbour.
-
-    For bodies that may do an element twice (they read nothing that they write). `at_least` is a length known at
-    compile time; a run shorter than `lanes` becomes one short vector.
-    """
-    width = min(lanes, at_least)
-    with T.serial(0, (length + width - 1) // width) as i, vectorized(width) as lane:
-        body(T.min(i * width, length - width) + lane)
-
-
-def reduce_run(
-    length: int, lanes: int, neutral: float, combine: Callable[[Expr, Expr], Expr], value: Callable[[Expr], Expr]
-) -> Expr:
-    """`combine` over ``value(i)`` for i in [0, length), as a scalar; `CHAINS` vectors of partial results."""
-    width = CHAINS * lanes
-    partial = registers((width,))
-    with T.vectorized(0, width) as lane:
-        T.buffer_store(partial, T.float32(neutral), [lane])
-
-    def add(i: Expr, lane: Expr) -> None:
-        T.buffer_store(partial, combine(partial[lane], value(i)), [lane])
-
-    vector_loop(length, (width, lanes, 1), add)
-    while width > 1:
-        width //= 2
-        with vectorized(width) as lane:
-            T.buffer_store(partial, combine(partial[lane], partial[width + lane]), [lane])
-    return partial[0]
-
-
 def reduce_plane(
     layout: Blocked,
     neutral: float,
@@ -204,14 +151,3 @@ def plain_float32(*layouts: Layout) -> None:
 def storage_dtype(dtype: str) -> str:
     """An unsigned integer dtype of the same width, for kernels that only move elements."""
     return f"uint{8 * np.dtype(dtype).itemsize}"
-
-
-def copy_kernel(symbol: str, layout: Plain) -> Any:
-    """``(x, out, lo, hi)`` of extent 1 that copies a row-major tensor of any dtype."""
-    size, dtype = math.prod(layout.shape), storage_dtype(layout.dtype)
-
-    def body(_: Expr, x: Buffer, out: Buffer) -> None:
-        source, target = flat(x, size, dtype), flat(out, size, dtype)
-        map_vectors(size, size, 16, lambda i: T.buffer_store(target, source[i], [i]))
-
-    return range_kernel(symbol, (layout, layout), body)

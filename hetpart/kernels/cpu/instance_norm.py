@@ -25,6 +25,7 @@ from hetpart.kernels.cpu.emit import (
     zero_halo,
 )
 from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.vectors import operand_vector, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import InstanceNormSpec
 
@@ -54,6 +55,7 @@ def prim_func(spec: InstanceNormSpec, isa: Isa, symbol: str) -> Any:
     def body(item: Expr, x: Buffer, *rest: Buffer) -> None:
         *operands, scale, bias, result = rest
         image, block = decode(item, (out.n, out.blocks))
+        lanes = vector(out.block)
         mean, factor = registers((out.block,)), registers((out.block,))
 
         def element(y: Expr, column: Expr, v: Expr) -> Expr:
@@ -74,14 +76,15 @@ def prim_func(spec: InstanceNormSpec, isa: Isa, symbol: str) -> Any:
             T.buffer_store(factor, scale[block, v] / T.sqrt(factor[v] + T.float32(spec.epsilon)), [v])
         with T.serial(0, out.h) as y:
             zero_halo(result, out, image, block, y)
-            with T.serial(0, out.w) as column, T.vectorized(0, out.block) as v:
-                value = (element(y, column, v) - mean[v]) * factor[v] + bias[block, v]
-                value = render(
-                    spec.steps,
-                    value,
-                    lambda i: blocked_element(operands[i], spec.operands[i], image, block, y, column, v),
-                )
-                T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, v])
+            with T.serial(0, out.w) as column:
+                value = operand_vector(x, x_map, image, block, y, column, out.block) - mean[lanes]
+                value = value * factor[lanes] + bias[block, lanes]
+
+                def operand(i: int) -> Expr:
+                    return operand_vector(operands[i], spec.operands[i], image, block, y, column, out.block)
+
+                value = render(spec.steps, value, operand)
+                T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, lanes])
 
     per_lane = Plain((out.blocks, out.block))
     return range_kernel(symbol, (x_map, *spec.operands, per_lane, per_lane, out), body)

@@ -14,7 +14,9 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu.emit import Buffer, Expr, flat, map_vectors, plain_float32, range_kernel, reduce_run
+from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, range_kernel
+from hetpart.kernels.cpu.runs import map_vectors, reduce_run
+from hetpart.kernels.cpu.vectors import splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import LayerNormSpec
 
@@ -41,24 +43,28 @@ def prim_func(spec: LayerNormSpec, isa: Isa, symbol: str) -> Any:
         source, result = flat(x, size, "float32"), flat(rest[-1], size, "float32")
         start = T.Bind(item * spec.length)
 
-        def total(value: Callable[[Expr], Expr]) -> Expr:
-            return reduce_run(spec.length, isa.lanes, 0.0, lambda a, b: a + b, value)
+        def mean_of(value: Callable[[Expr, int], Expr]) -> Expr:
+            total = reduce_run(spec.length, isa.lanes, 0.0, lambda a, b: a + b, value)
+            return T.Bind(total / T.float32(spec.length))
 
-        mean: Expr = T.float32(0)
-        if not spec.rms:
-            mean = T.Bind(total(lambda i: source[start + i]) / T.float32(spec.length))
+        def elements(first: Expr, width: int) -> Expr:
+            return source[vector(width, start + first)]
 
-        def centred(i: Expr) -> Expr:
-            return source[start + i] if spec.rms else source[start + i] - mean
+        mean = T.float32(0) if spec.rms else mean_of(elements)
 
-        variance = T.Bind(total(lambda i: centred(i) * centred(i)) / T.float32(spec.length))
+        def centred(first: Expr, width: int) -> Expr:
+            return elements(first, width) if spec.rms else elements(first, width) - splat(mean, width)
+
+        variance = mean_of(lambda first, width: centred(first, width) * centred(first, width))
         inverse = T.Bind(T.float32(1) / T.sqrt(variance + T.float32(spec.epsilon)))
 
-        def write(i: Expr) -> None:
-            value = centred(i) * inverse * scale[i]
-            T.buffer_store(result, value + rest[0][i] if spec.bias else value, [start + i])
+        def write(first: Expr, width: int) -> None:
+            value = centred(first, width) * splat(inverse, width) * scale[vector(width, first)]
+            if spec.bias:
+                value = value + rest[0][vector(width, first)]
+            T.buffer_store(result, value, [vector(width, start + first)])
 
         map_vectors(spec.length, spec.length, isa.lanes, write)
 
-    vector = Plain((spec.length,))
-    return range_kernel(symbol, (spec.x, *(vector,) * (2 if spec.bias else 1), spec.out), body)
+    per_element = Plain((spec.length,))
+    return range_kernel(symbol, (spec.x, *(per_element,) * (2 if spec.bias else 1), spec.out), body)

@@ -22,9 +22,9 @@ from tvm.relax.frontend.onnx import from_onnx
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.build import aligned, load
-from hetpart.kernels.cpu.emit import copy_kernel
 from hetpart.kernels.cpu.onnx_denied import no_kernel, refuse_denied
 from hetpart.kernels.cpu.onnx_feeds import random_feeds
+from hetpart.kernels.cpu.runs import copy_kernel
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import OnnxSpec
 

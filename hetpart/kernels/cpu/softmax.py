@@ -7,27 +7,17 @@ every lane is a softmax of its own, and a work item is a strip of `STRIP` lanes 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
-from hetpart.kernels.cpu.emit import (
-    Buffer,
-    Expr,
-    decode,
-    flat,
-    map_vectors,
-    plain_float32,
-    range_kernel,
-    reduce_run,
-    registers,
-    vector_loop,
-    vectorized,
-)
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_float32, range_kernel, registers
+from hetpart.kernels.cpu.runs import map_vectors, reduce_run, vector_loop
 from hetpart.kernels.cpu.steps import exp, log
+from hetpart.kernels.cpu.vectors import splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import SoftmaxSpec
 
@@ -70,39 +60,57 @@ def prim_func(spec: SoftmaxSpec, isa: Isa, symbol: str) -> Any:
 
 def _row(spec: SoftmaxSpec, isa: Isa, x: Buffer, out: Buffer, start: Expr) -> None:
     """The softmax of one contiguous row."""
-    lanes = isa.lanes
-    largest = T.Bind(reduce_run(spec.length, lanes, -math.inf, T.max, lambda i: x[start + i]))
+
+    def reduce(neutral: float, combine: Callable[[Expr, Expr], Expr], value: Callable[[Expr, int], Expr]) -> Expr:
+        return reduce_run(spec.length, isa.lanes, neutral, combine, value)
+
+    def add(a: Expr, b: Expr) -> Expr:
+        return a + b
+
+    def elements(buffer: Buffer, first: Expr, width: int) -> Expr:
+        return buffer[vector(width, start + first)]
+
+    largest = T.Bind(reduce(-math.inf, T.max, lambda first, width: elements(x, first, width)))
+
+    def shifted(first: Expr, width: int, shift: Expr) -> Expr:
+        return elements(x, first, width) - splat(shift, width)
+
+    def write(value: Callable[[Expr, int], Expr]) -> Callable[[Expr, int], None]:
+        return lambda first, width: T.buffer_store(out, value(first, width), [vector(width, start + first)])
+
     if spec.log:
-        total = reduce_run(spec.length, lanes, 0.0, lambda a, b: a + b, lambda i: exp(x[start + i] - largest))
+        total = reduce(0.0, add, lambda first, width: exp(shifted(first, width, largest)))
         shift = T.Bind(largest + log(total))
-        map_vectors(spec.length, spec.length, lanes, lambda i: T.buffer_store(out, x[start + i] - shift, [start + i]))
+        map_vectors(spec.length, spec.length, isa.lanes, write(lambda first, width: shifted(first, width, shift)))
         return
-    map_vectors(
-        spec.length, spec.length, lanes, lambda i: T.buffer_store(out, exp(x[start + i] - largest), [start + i])
-    )
-    total = reduce_run(spec.length, lanes, 0.0, lambda a, b: a + b, lambda i: out[start + i])
-    inverse = T.Bind(T.float32(1) / total)
-    vector_loop(spec.length, (lanes, 1), lambda i, _: T.buffer_store(out, out[start + i] * inverse, [start + i]))
+    map_vectors(spec.length, spec.length, isa.lanes, write(lambda first, width: exp(shifted(first, width, largest))))
+    inverse = T.Bind(T.float32(1) / reduce(0.0, add, lambda first, width: elements(out, first, width)))
+    scaled = write(lambda first, width: elements(out, first, width) * splat(inverse, width))
+    vector_loop(spec.length, (isa.lanes, 1), scaled)
 
 
 def _lanes(spec: SoftmaxSpec, x: Buffer, out: Buffer, start: Expr, lanes: int) -> None:
     """`lanes` neighbouring softmaxes, each with stride `inner`."""
     largest, total = registers((lanes,)), registers((lanes,))
+    all_lanes = vector(lanes)
 
-    with vectorized(lanes) as v:
-        T.buffer_store(largest, T.float32("-inf"), [v])
-        T.buffer_store(total, T.float32(0), [v])
-    with T.serial(0, spec.length) as i, vectorized(lanes) as v:
-        T.buffer_store(largest, T.max(largest[v], x[start + i * spec.inner + v]), [v])
-    with T.serial(0, spec.length) as i, vectorized(lanes) as v:
-        at = start + i * spec.inner + v
-        if spec.log:
-            T.buffer_store(total, total[v] + exp(x[at] - largest[v]), [v])
-        else:
-            T.buffer_store(out, exp(x[at] - largest[v]), [at])
-            T.buffer_store(total, total[v] + out[at], [v])
-    with vectorized(lanes) as v:
-        T.buffer_store(total, largest[v] + log(total[v]) if spec.log else T.float32(1) / total[v], [v])
-    with T.serial(0, spec.length) as i, vectorized(lanes) as v:
-        at = start + i * spec.inner + v
-        T.buffer_store(out, x[at] - total[v] if spec.log else out[at] * total[v], [at])
+    def at(i: Expr) -> Expr:
+        return vector(lanes, start + i * spec.inner)
+
+    T.buffer_store(largest, splat(T.float32("-inf"), lanes), [all_lanes])
+    T.buffer_store(total, splat(T.float32(0), lanes), [all_lanes])
+    with T.serial(0, spec.length) as i:
+        T.buffer_store(largest, T.max(largest[all_lanes], x[at(i)]), [all_lanes])
+    with T.serial(0, spec.length) as i:
+        value = exp(x[at(i)] - largest[all_lanes])
+        if not spec.log:
+            T.buffer_store(out, value, [at(i)])
+            value = out[at(i)]
+        T.buffer_store(total, total[all_lanes] + value, [all_lanes])
+    if spec.log:
+        T.buffer_store(total, largest[all_lanes] + log(total[all_lanes]), [all_lanes])
+    else:
+        T.buffer_store(total, splat(T.float32(1), lanes) / total[all_lanes], [all_lanes])
+    with T.serial(0, spec.length) as i:
+        value = x[at(i)] - total[all_lanes] if spec.log else out[at(i)] * total[all_lanes]
+        T.buffer_store(out, value, [at(i)])

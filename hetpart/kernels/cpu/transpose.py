@@ -15,7 +15,8 @@ import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, map_vectors, range_kernel, storage_dtype
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, range_kernel, storage_dtype
+from hetpart.kernels.cpu.runs import copy_run
 from hetpart.kernels.cpu.strided import Nest, collapse, for_each_run, row_major_strides
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import TransposeSpec
@@ -52,14 +53,11 @@ def prim_func(spec: TransposeSpec, isa: Isa, symbol: str) -> Any:
     def body(item: Expr, x: Buffer, out: Buffer) -> None:
         source, target = (flat(buffer, math.prod(spec.x.shape), dtype) for buffer in (x, out))
 
-        def copy_run(offsets: list[Expr], length: Expr) -> None:
-            source_at, target_at = T.Bind(offsets[1]), T.Bind(offsets[0])
-            map_vectors(
-                length, nest.share, lanes, lambda i: T.buffer_store(target, source[source_at + i], [target_at + i])
-            )
+        def run(offsets: list[Expr], length: Expr) -> None:
+            copy_run(target, T.Bind(offsets[0]), source, T.Bind(offsets[1]), length, nest.share, lanes)
 
         if _keeps_runs(nest):
-            for_each_run(item, nest, copy_run)
+            for_each_run(item, nest, run)
         else:
             _copy_band(item, nest, source, target)
 

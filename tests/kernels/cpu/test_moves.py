@@ -64,7 +64,7 @@ def test_repack_refuses_what_does_not_fit(isa):
     ("axis", "shapes"),
     [
         (0, [(3, 5), (2, 5)]), (1, [(3, 50, 4), (3, 1, 4), (3, 333, 4)]), (2, [(1, 7, 5000), (1, 7, 3000)]),
-        (0, [(40000,)] * 3), (1, [(2, 3), (2, 4)]), (0, [(7,)]),
+        (0, [(40000,)] * 3), (1, [(2, 3), (2, 4)]), (0, [(7,)]), (0, [(3,), (70000,), (5,)]),
     ],
 )  # fmt: skip
 def test_concat(run_kernel, dtype, axis, shapes):
@@ -77,7 +77,13 @@ def test_concat(run_kernel, dtype, axis, shapes):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("shape", "perm"),
-    [((3, 5, 7), (2, 0, 1)), ((1, 37, 3, 16), (0, 2, 1, 3)), ((50, 70), (1, 0)), ((2, 9, 1, 8), (0, 3, 2, 1))],
+    [
+        ((3, 5, 7), (2, 0, 1)),
+        ((1, 37, 3, 16), (0, 2, 1, 3)),
+        ((50, 70), (1, 0)),
+        ((300, 3), (1, 0)),
+        ((2, 9, 1, 8), (0, 3, 2, 1)),
+    ],
 )
 def test_transpose_of_each_dtype(run_kernel, dtype, shape, perm):
     x = values(shape, dtype)
