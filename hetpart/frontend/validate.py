@@ -127,7 +127,7 @@ def _check_ir_version(model: onnx.ModelProto) -> None:
 
 def _opset_version(model: onnx.ModelProto | onnx.FunctionProto) -> int | None:
     """The checked version of the main operator set, or None where only others are imported."""
-    version = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
+    version = next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
     if version is None:
         return None
     if version < OLDEST_OPSET:

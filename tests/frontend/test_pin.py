@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hetpart.frontend import import_model
@@ -32,6 +32,7 @@ def test_shapes_and_dims_together() -> None:
     same_function(model, shapes={"x": (2, 3)}, dims={"m": 5})
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5))
 def test_any_size_is_carried_to_the_output(batch: int, height: int) -> None:
     expected = (batch, 3, height, 8)
