@@ -21,6 +21,9 @@ from hetpart.kernels.cpu.vectors import splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import SoftmaxSpec
 
+SMALLEST = -87.0
+"""Logarithm of the smallest weight that counts; e^-87.34 is the smallest normal float32."""
+
 STRIP = 64
 """Positions of `inner` per work item: whole cache lines, whatever the vector width."""
 
@@ -58,6 +61,12 @@ def prim_func(spec: SoftmaxSpec, isa: Isa, symbol: str) -> Any:
     return range_kernel(symbol, (spec.x, spec.out), body)
 
 
+def _weight(shifted: Expr, width: int) -> Expr:
+    """e^shifted for shifted <= 0, and exactly 0 where it would be denormal: masked scores would cost a trap each."""
+    bound = splat(T.float32(SMALLEST), width)
+    return T.Select(shifted < bound, splat(T.float32(0), width), exp(T.Select(shifted < bound, bound, shifted)))
+
+
 def _row(spec: SoftmaxSpec, isa: Isa, x: Buffer, out: Buffer, start: Expr) -> None:
     """The softmax of one contiguous row."""
 
@@ -79,11 +88,13 @@ def _row(spec: SoftmaxSpec, isa: Isa, x: Buffer, out: Buffer, start: Expr) -> No
         return lambda first, width: T.buffer_store(out, value(first, width), [vector(width, start + first)])
 
     if spec.log:
-        total = reduce(0.0, add, lambda first, width: exp(shifted(first, width, largest)))
+        total = reduce(0.0, add, lambda first, width: _weight(shifted(first, width, largest), width))
         shift = T.Bind(largest + log(total))
         map_vectors(spec.length, spec.length, isa.lanes, write(lambda first, width: shifted(first, width, shift)))
         return
-    map_vectors(spec.length, spec.length, isa.lanes, write(lambda first, width: exp(shifted(first, width, largest))))
+    map_vectors(
+        spec.length, spec.length, isa.lanes, write(lambda first, width: _weight(shifted(first, width, largest), width))
+    )
     inverse = T.Bind(T.float32(1) / reduce(0.0, add, lambda first, width: elements(out, first, width)))
     scaled = write(lambda first, width: elements(out, first, width) * splat(inverse, width))
     vector_loop(spec.length, (isa.lanes, 1), scaled)
@@ -102,7 +113,7 @@ def _lanes(spec: SoftmaxSpec, x: Buffer, out: Buffer, start: Expr, lanes: int) -
     with T.serial(0, spec.length) as i:
         T.buffer_store(largest, T.max(largest[all_lanes], x[at(i)]), [all_lanes])
     with T.serial(0, spec.length) as i:
-        value = exp(x[at(i)] - largest[all_lanes])
+        value = _weight(x[at(i)] - largest[all_lanes], lanes)
         if not spec.log:
             T.buffer_store(out, value, [at(i)])
             value = out[at(i)]

@@ -106,7 +106,10 @@ def test_softmax(run_kernel, log, outer, length, inner):
 def test_softmax_of_masked_and_huge_values(run_kernel, inner):
     x = np.repeat(np.array([[3e38], [-np.inf], [3e38], [-3e38]], np.float32), inner, 1)[None]
     (got,) = run_kernel(SoftmaxSpec(Plain(x.shape), Plain(x.shape), 1, 4, inner), [x])
-    np.testing.assert_allclose(got[0, :, 0], [0.5, 0, 0.5, 0], atol=1e-30)
+    np.testing.assert_array_equal(got[0, :, 0], [0.5, 0, 0.5, 0])
+    nan = x.copy()
+    nan[0, 1] = np.nan
+    assert np.isnan(run_kernel(SoftmaxSpec(Plain(x.shape), Plain(x.shape), 1, 4, inner), [nan])[0]).all()
 
 
 @pytest.mark.parametrize("length", [768, 49, 3])
