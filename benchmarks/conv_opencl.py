@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="layers whose name contains this")
     options = parser.parse_args()
     tile = options.block != 4
-    device = Device(True, 32, (1, 1, 1)) if tile else Device(False, 24, (8, 8, 1))
+    device = Device(True, 32, (1, 1, 1)) if tile else Device(False, 16, (8, 8, 1))
     context = cl.Context([cl.get_platforms()[0].get_devices()[0]])
     print(f"{'layer':<30} {'ms':>8} {'ort ms':>8} {'ratio':>6} {'GFLOP/s':>8} {'build s':>8}  tile")
     for layer in LAYERS:

@@ -36,6 +36,11 @@ def index(layout: Blocked, at: Position, shift: tuple[int, int, int] = (0, 0, 0)
     return affine([(at.image, image), (at.block, block), (at.row, row), (at.column, column)], origin + moved)
 
 
+def describe(layout: Blocked) -> str:
+    """Size and blocking of a map, for a kernel's comment."""
+    return f"{layout.n} x {layout.c} x {layout.h} x {layout.w} in blocks of {layout.block}"
+
+
 @dataclass(frozen=True)
 class Operand:
     """An epilogue operand of a blocked output; broadcasts where its n, h or w is 1, and where its c is 1."""

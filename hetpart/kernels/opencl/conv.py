@@ -15,7 +15,7 @@ import numpy as np
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import depthwise, direct, grouped, steps, tiles
-from hetpart.kernels.opencl.blocked import Operand, Position, clear_halo, index
+from hetpart.kernels.opencl.blocked import Operand, Position, clear_halo, describe, index
 from hetpart.kernels.opencl.text import affine, const_in, kernel, result, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvSpec, ConvTransposeSpec
@@ -95,8 +95,7 @@ def convolution_kernel(
     )
     comment = [
         f"{symbol}: {kh} x {kw} {kind}, stride {sy} x {sx}{details}{steps.describe(spec.steps)}.",
-        f"x {spec.x.c} x {spec.x.h} x {spec.x.w}, out {spec.out.c} x {spec.out.h} x {spec.out.w}, "
-        f"channels in blocks of {block}, images: {spec.out.n}.",
+        f"x {describe(spec.x)}, out {describe(spec.out)}.",
         f"A work-item computes {tile.blocks} channel block(s) of {tile.rows} x {tile.columns} pixels.",
     ]
     arguments = [

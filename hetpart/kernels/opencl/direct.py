@@ -5,9 +5,9 @@
             sum[block][pixel] += x[pixel][lane] * w[block]
 
 A tile device reads one lane of x at a time and broadcasts it: a rolled loop over the lanes keeps the body at one
-multiply-add per sum; x may have another block than the output there (an image with few channels). A SIMT device reads
-whole pixels and unrolls the lanes. Lanes beyond the last input channel are
-never read, so the weights, packed in exactly the order of this loop nest, have no room for them.
+multiply-add per sum. A SIMT device reads whole pixels and unrolls the lanes. Lanes beyond the last input channel are
+never read, so the weights, packed in exactly the order of this loop nest, have no room for them. With one group x may
+have another block than the output (an image with few channels).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import tiles
 from hetpart.kernels.opencl.blocked import Position, strides
-from hetpart.kernels.opencl.text import affine, indent, loop, vector
+from hetpart.kernels.opencl.text import affine, for_range, indent, loop, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvSpec
 
@@ -33,51 +33,35 @@ def x_width(spec: ConvSpec, device: Device) -> int:
 def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
     block, x_block, channels = spec.out.block, spec.x.block, spec.x.c // spec.group
     whole, rest = divmod(channels, x_block)
-    taps = spec.kernel[0] * spec.kernel[1]
-    per_group = tile.blocks * taps * channels
+    per_group = tile.blocks * spec.kernel[0] * spec.kernel[1] * channels
     lines = [f"__global const {vector(block)}* weights = w + {affine([(tiles.stack(at, tile), per_group)])};"]
     first = "0"
     if spec.group > 1:
         lines.append(f"const int first = {at.block} / {_out_blocks(spec)} * {whole};  // input block of the group")
         first = "first"
 
-    def over_taps(input_block: str, lanes: str, count: int) -> list[str]:
-        return loop(
-            "ky",
-            spec.kernel[0],
-            lambda ky: loop("kx", spec.kernel[1], lambda kx: inner(input_block, ky, kx, lanes, count)),
-        )
+    width = x_width(spec, device)
+    kh, kw = spec.kernel
 
-    def inner(input_block: str, ky: str, kx: str, lanes: str, count: int) -> list[str]:
-        if device.tile_items:
-            return [
-                f"__global const float* pixel = x + {_pixel(spec, at, (first, input_block), ky, kx, x_block)};",
-                f"for (int lane = 0; lane < {lanes}; lane++) {{",
-                *indent(_lane(spec, tile)),
-                "}",
-            ]
-        return [
-            f"__global const {vector(block)}* pixel = x + {_pixel(spec, at, (first, input_block), ky, kx, 1)};",
-            *_pixels(spec, tile, count),
-        ]
+    def over_taps(number: str, multiply: list[str]) -> list[str]:
+        """`multiply` under every tap, for input block `number` of the group."""
+
+        def tap(ky: str, kx: str) -> list[str]:
+            offset = _pixel(spec, at, (first, number), ky, kx, x_block // width)
+            return [f"__global const {vector(width)}* pixel = x + {offset};", *multiply]
+
+        return loop("ky", kh, lambda ky: loop("kx", kw, lambda kx: tap(ky, kx)))
 
     if device.tile_items:
-        blocks = whole + (rest > 0)
-        if not rest or not whole:
-            lanes = str(rest or x_block)
-            return [*lines, *_scoped(loop("k", blocks, lambda k: over_taps(k, lanes, x_block)))]
-        return [
-            *lines,
-            *loop(
-                "k",
-                blocks,
-                lambda k: [f"const int lanes = k < {whole} ? {x_block} : {rest};", *over_taps(k, "lanes", x_block)],
-            ),
-        ]
+        declare, lanes = [], str(rest or x_block)
+        if whole and rest:
+            declare, lanes = [f"const int lanes = k < {whole} ? {x_block} : {rest};"], "lanes"
+        multiply = for_range("lane", "0", lanes, _lane(spec, tile))
+        return [*lines, *_scoped(loop("k", whole + (rest > 0), lambda k: [*declare, *over_taps(k, multiply)]))]
     if whole:
-        lines += _scoped(loop("k", whole, lambda k: over_taps(k, "", x_block)))
+        lines += _scoped(loop("k", whole, lambda k: over_taps(k, _pixels(spec, tile, x_block))))
     if rest:
-        lines += _scoped(over_taps(str(whole), "", rest))
+        lines += _scoped(over_taps(str(whole), _pixels(spec, tile, rest)))
     return lines
 
 
@@ -134,16 +118,16 @@ def _lane(spec: ConvSpec, tile: Tile) -> list[str]:
 
 def _pixels(spec: ConvSpec, tile: Tile, lanes: int) -> list[str]:
     """The first `lanes` lanes of all pixels times their weights."""
-    form = vector(spec.out.block)
     lines = []
     for pixel, row, column in tile.each_pixel():
         offset = row * spec.strides[0] * spec.x.columns + column * spec.strides[1]
-        lines.append(f"const {form} x{pixel} = pixel[{offset}];")
-    lines.append(f"{form} " + ", ".join(f"w{r}" for r in range(tile.blocks)) + ";")
+        lines.append(f"const {vector(spec.x.block)} x{pixel} = pixel[{offset}];")
+    lines.append(f"{vector(spec.out.block)} " + ", ".join(f"w{r}" for r in range(tile.blocks)) + ";")
     for lane in range(lanes):
+        part = f".s{lane:x}" if spec.x.block > 1 else ""
         lines.append(" ".join(f"w{r} = weights[{lane * tile.blocks + r}];" for r in range(tile.blocks)))
         for r in range(tile.blocks):
-            lines += [f"sum{r}_{p} += x{p}.s{lane:x} * w{r};" for p in range(tile.pixels)]
+            lines += [f"sum{r}_{p} += x{p}{part} * w{r};" for p in range(tile.pixels)]
     return [*lines, f"weights += {lanes * tile.blocks};"]
 
 

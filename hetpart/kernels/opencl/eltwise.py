@@ -11,7 +11,7 @@ from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Plain
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps, steps
-from hetpart.kernels.opencl.blocked import Operand, Position, index
+from hetpart.kernels.opencl.blocked import Operand, Position, describe, index
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.plain import RowOperand, RowVectors, broadcast_strides
 from hetpart.kernels.opencl.text import const_in, for_range, kernel, result
@@ -49,7 +49,7 @@ def _blocked(spec: EltwiseSpec, out: Blocked, device: Device, symbol: str) -> st
         value = steps.call(symbol, spec.steps, x.load(at), [operand.load(at) for operand in operands])
         return [f"out[{index(out, at)}] = {value};"]
 
-    comment = [f"{symbol}: x{steps.describe(spec.steps)}; {maps.describe(out)}."]
+    comment = [f"{symbol}: x{steps.describe(spec.steps)}; {describe(out)}."]
     arguments = [const_in(source.name, source.argument_width) for source in sources]
     before = steps.function(symbol, spec.steps, out.block)
     return maps.source(symbol, comment, [*arguments, result("out", out.block)], out, device, compute, before)

@@ -76,10 +76,11 @@ class GemmTile:
         The stripe is the tile's number along the columns.
         """
         down, across = (0, 1) if self.rows_first else (1, 0)
+        stripe = "stripe" if self.across > 1 else "0"
         return [
             *self.form.declare(),
             f"const int stripe = {item(across, self.across)};",
-            f"const int column = {_start('stripe' if self.across > 1 else '0', self.n, self.columns)};",
+            f"const int column = {_start(stripe, self.n, self.columns)};",
             f"const int row = {_start(item(down, self.down), self.m, self.rows)};",
         ]
 

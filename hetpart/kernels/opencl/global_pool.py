@@ -8,8 +8,8 @@ import numpy as np
 
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
-from hetpart.kernels.opencl import maps, tiles
-from hetpart.kernels.opencl.blocked import Position, clear_halo, index
+from hetpart.kernels.opencl import tiles
+from hetpart.kernels.opencl.blocked import Position, clear_halo, describe, index
 from hetpart.kernels.opencl.text import const_in, for_range, kernel, literal, result, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import GlobalPoolSpec
@@ -45,7 +45,7 @@ def source(spec: GlobalPoolSpec, device: Device, symbol: str) -> str:
         f"out[{index(out, at)}] = {value};",
         *clear_halo(out, at, 1, 1, 1),
     ]
-    comment = [f"{symbol}: {spec.mode} over height and width of x {maps.describe(x)}."]
+    comment = [f"{symbol}: {spec.mode} over height and width of x {describe(x)}."]
     return kernel(symbol, comment, [const_in("x", x.block), result("out", x.block)], body)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
-from hetpart.kernels.opencl import maps, steps, tiles
-from hetpart.kernels.opencl.blocked import Operand, Position, clear_halo, index
+from hetpart.kernels.opencl import steps, tiles
+from hetpart.kernels.opencl.blocked import Operand, Position, clear_halo, describe, index
 from hetpart.kernels.opencl.text import const_in, for_range, kernel, literal, result, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import InstanceNormSpec
@@ -51,7 +51,7 @@ def source(spec: InstanceNormSpec, device: Device, symbol: str) -> str:
         *over_rows(over_columns([f"out[{index(out, pixel)}] = {final};"])),
         *clear_halo(out, at, 1, out.h, out.w),
     ]
-    comment = [f"{symbol}: instance normalisation{steps.describe(spec.steps)}; {maps.describe(x)}."]
+    comment = [f"{symbol}: instance normalisation{steps.describe(spec.steps)}; {describe(x)}."]
     arguments = [
         const_in("x", block),
         *(const_in(operand.name, operand.argument_width) for operand in operands),

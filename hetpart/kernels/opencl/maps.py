@@ -45,10 +45,5 @@ def launch(out: Blocked, device: Device) -> Launch:
     return tiles.grid(out, _tile(out, device)).launch(device)
 
 
-def describe(layout: Blocked) -> str:
-    """Size and blocking of a map, for a kernel's comment."""
-    return f"{layout.n} x {layout.c} x {layout.h} x {layout.w} in blocks of {layout.block}"
-
-
 def _tile(out: Blocked, device: Device) -> Tile:
     return Tile(1, 1, out.w if device.tile_items else 1)

@@ -9,7 +9,7 @@ import numpy as np
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps
-from hetpart.kernels.opencl.blocked import Position, index
+from hetpart.kernels.opencl.blocked import Position, describe, index
 from hetpart.kernels.opencl.text import affine, const_in, literal, result, vector
 from hetpart.kernels.spec import PadSpec
 
@@ -39,7 +39,7 @@ def source(spec: PadSpec, device: Device, symbol: str) -> str:
             f"out[{index(out, at)}] = {pixel};",
         ]
 
-    comment = [f"{symbol}: {spec.mode} padding of x {maps.describe(x)} by {', '.join(map(str, spec.pads))}."]
+    comment = [f"{symbol}: {spec.mode} padding of x {describe(x)} by {', '.join(map(str, spec.pads))}."]
     arguments = [const_in("x", out.block), result("out", out.block)]
     return maps.source(symbol, comment, arguments, out, device, compute)
 

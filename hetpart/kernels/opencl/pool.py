@@ -9,7 +9,7 @@ import numpy as np
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps
-from hetpart.kernels.opencl.blocked import Position, index, strides
+from hetpart.kernels.opencl.blocked import Position, describe, index, strides
 from hetpart.kernels.opencl.text import affine, const_in, for_range, result, vector
 from hetpart.kernels.spec import PoolSpec
 
@@ -44,7 +44,7 @@ def source(spec: PoolSpec, device: Device, symbol: str) -> str:
 
     comment = [
         f"{symbol}: {spec.mode} pooling, {kh} x {kw}, stride {sy} x {sx}, pads {', '.join(map(str, spec.pads))}.",
-        f"x {maps.describe(spec.x)}, out {maps.describe(spec.out)}.",
+        f"x {describe(spec.x)}, out {describe(spec.out)}.",
     ]
     return maps.source(symbol, comment, [const_in("x", block), result("out", block)], spec.out, device, compute)
 

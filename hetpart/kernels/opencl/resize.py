@@ -9,7 +9,7 @@ import numpy as np
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps
-from hetpart.kernels.opencl.blocked import Position, index
+from hetpart.kernels.opencl.blocked import Position, describe, index
 from hetpart.kernels.opencl.text import INDENT, const_in, literal, result, vector
 from hetpart.kernels.spec import ResizeSpec
 
@@ -41,7 +41,7 @@ def source(spec: ResizeSpec, device: Device, symbol: str) -> str:
             f"out[{index(out, at)}] = mix(upper, lower, {down});",
         ]
 
-    comment = [f"{symbol}: {spec.mode} resize of x {maps.describe(x)}, out {out.h} x {out.w}."]
+    comment = [f"{symbol}: {spec.mode} resize of x {describe(x)}, out {out.h} x {out.w}."]
     arguments = [const_in("x", out.block), result("out", out.block)]
     return maps.source(symbol, comment, arguments, out, device, compute, _tables(spec, symbol))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,14 @@ def test_kinds(rig: Any, rng: np.random.Generator, style: tuple[Device, int], ca
     check(rig, make(block, **CASES[case]), device, rng)
 
 
+@pytest.mark.parametrize("x_block", [1, 2, 8])
+def test_input_in_another_block(rig: Any, rng: np.random.Generator, style: tuple[Device, int], x_block: int) -> None:
+    """An image with few channels is stored in a narrow block."""
+    device, block = style
+    spec = make(block, 3, 20, (9, 11), strides=(2, 2), **PADDED)
+    check(rig, replace(spec, x=replace(spec.x, block=x_block)), device, rng)
+
+
 @pytest.mark.parametrize("block", [1, 8])
 def test_other_blocks(rig: Any, rng: np.random.Generator, block: int) -> None:
     device = Device(tile_items=True, registers=16, work_group=(1, 1, 1))
@@ -179,6 +188,12 @@ def test_any_geometry(rig: Any, rng: np.random.Generator, case: tuple[int, dict[
 def test_choice_of_contraction() -> None:
     assert conv._contraction(make(4, 8, 8, (3, 3), group=2)) is direct
     assert conv._contraction(make(16, 8, 8, (3, 3), group=2)) is grouped
+
+
+def test_grouped_input_in_another_block_is_refused() -> None:
+    spec = make(16, 8, 8, (3, 3), group=2)
+    with pytest.raises(InternalError, match="2 groups"):
+        conv.launch(replace(spec, x=replace(spec.x, block=4)), Device(True, 32, (1, 1, 1)))
 
 
 def test_impossible_groups_are_refused() -> None:
