@@ -69,7 +69,7 @@ def build(
 
         def approve(bundle: Path) -> None:
             with phases.phase("verify"):
-                rehearsal = rehearse(verify, source, decision, bundle, cache)
+                rehearsal = rehearse(verify, source, decision, plans, bundle, cache)
             report.verify = _verification(rehearsal)
 
         with phases.phase("write"):
@@ -77,7 +77,8 @@ def build(
     phases.seconds["write"] -= phases.seconds.get("verify", 0.0)
     report.seconds = {name: round(seconds, 3) for name, seconds in phases.seconds.items()}
     report.output = str(output)
-    report.bundle_bytes = sum(p.stat().st_size for p in (output.rglob("*") if output.is_dir() else [output]) if p.is_file())
+    parts = output.rglob("*") if output.is_dir() else [output]
+    report.bundle_bytes = sum(part.stat().st_size for part in parts if part.is_file())
     return report
 
 
@@ -106,13 +107,15 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
                 NodePlacement(node.name or "", unit.name, mode.processor, start_us, mode.length_us)
                 for node in unit.nodes
             ]
+    named = Path(source).stem if isinstance(source, str | Path) else decision.assignment.graph.model.graph.name
+    used = [p for p in target.processors if p.name in plan.kinds]
     return Manifest(
-        model=Path(source).stem if isinstance(source, str | Path) else (decision.assignment.graph.model.graph.name or "model"),
+        model=named or "model",
         target=target.name,
         tools={"hetpart": __version__} | {tool: metadata.version(tool) for tool in _TOOLS},
         inputs=tuple(TensorInfo(port.name, port.dtype, port.shape) for port in plan.inputs),
         outputs=tuple(TensorInfo(port.name, port.dtype, port.shape) for port in plan.outputs),
-        processors={p.name: ProcessorInfo(p.kind, p.threads, p.core) for p in target.processors if p.name in plan.kinds},
+        processors={p.name: ProcessorInfo(p.kind, p.threads, p.core) for p in used},
         plans=describe_plans(emission.plans),
         placement=tuple(nodes),
         decision={
@@ -129,5 +132,3 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
 def _verification(rehearsal: Rehearsal) -> dict[str, Any]:
     outputs: Mapping[str, Any] = rehearsal.outputs
     return {"how": rehearsal.how, "outputs": {name: asdict(found) for name, found in outputs.items()}}
-
-

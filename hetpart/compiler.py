@@ -1,5 +1,7 @@
 """The compiler on one page: every stage in order, from an ONNX model to a bundle.
 
+Stage by stage, and where each lives:
+
     import_model   model file -> canonical ONNX model           hetpart.frontend, hetpart.passes
     fuse           model -> units                               hetpart.passes.fuse
     assign         units -> units with layouts                  hetpart.graph.assign
@@ -28,7 +30,7 @@ from hetpart.frontend import import_model
 from hetpart.graph.assign import Assignment, assign
 from hetpart.graph.units import UnitGraph
 from hetpart.oracle import Verdict, ensure_placeable, judge
-from hetpart.partition import DEFAULT_LIMIT, Outcome, Placement, Problem, solve_all
+from hetpart.partition import DEFAULT_LIMIT, Outcome, Placement, Problem, require_strategy, solve_all
 from hetpart.passes.base import Pass
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeline, run_pipeline
@@ -86,10 +88,10 @@ class Decision:
 
 def prepare(source: Model, options: Options, phases: Phases) -> tuple[UnitGraph, tuple[PassRecord, ...]]:
     """Model file -> units."""
+    passes: list[Pass] = [*optimisation_level(options.level), *parse_pipeline(options.passes)]
     with phases.phase("import"):
         model = import_model(source, shapes=options.shapes, dims=options.dims)
     with phases.phase("passes"):
-        passes: list[Pass] = [*optimisation_level(options.level), *parse_pipeline(options.passes)]
         report = None if options.on_pass is None else lambda record: options.on_pass and options.on_pass(record, model)
         records = run_pipeline(model, passes, verify_each=options.verify_each, on_pass=report)
         return fuse(model, epilogues=options.level != "O0"), tuple(records)
@@ -101,11 +103,15 @@ def decide(source: Model, target: Target, options: Options, phases: Phases) -> D
     Raises:
         HetpartError: the model cannot be compiled for `target`; the code says why, `node` where.
     """
+    require_strategy(options.strategy)
     units, records = prepare(source, options, phases)
     with phases.phase("layout"):
         assignment = assign(units, target.block)
     with phases.phase("judge"):
-        verdicts = {u.name: {p.name: judge(u, assignment.graph, p) for p in target.processors} for u in assignment.graph}
+        verdicts = {
+            unit.name: {p.name: judge(unit, assignment.graph, p) for p in target.processors}
+            for unit in assignment.graph
+        }
         for unit in assignment.graph:
             ensure_placeable(unit, verdicts[unit.name])
         costs = {

@@ -22,24 +22,32 @@ from hetpart.bundle.toolchain import link_module
 from hetpart.bundle.write import write_bundle
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.emit import emit
-from hetpart.compiler import Decision, Model, placed
+from hetpart.compiler import Decision, Model
 from hetpart.errors import InternalError
 from hetpart.graph.layout import unpack
+from hetpart.plan.build import Placed
 from hetpart.targets import load_target
 from hetpart.targets.schema import CpuCodegen
-from hetpart.verify import TOLERANCE, Difference, compare, difference, random_inputs, reference, require_equal
+from hetpart.verify import Difference, compare, difference, random_inputs, reference, require_equal, too_far
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """How a bundle was checked, and how far each output is from onnxruntime's."""
+    """How a bundle was checked, and how far each output of its main plan is from onnxruntime's."""
 
     how: str
     outputs: dict[str, Difference]
 
 
-def rehearse(verify: str, source: Model, decision: Decision, bundle: Path, cache: KernelCache) -> Rehearsal:
-    """Checks the bundle at `bundle` (its temporary name) as `verify` asks.
+def rehearse(
+    verify: str,
+    source: Model,
+    decision: Decision,
+    plans: Mapping[str, Placed],
+    bundle: Path,
+    cache: KernelCache,
+) -> Rehearsal:
+    """Checks every plan of the bundle at `bundle` (its temporary name) as `verify` asks.
 
     Raises:
         InternalError: ``wrong-result``, naming the output or, with ``segments``, the first unit that differs.
@@ -49,23 +57,25 @@ def rehearse(verify: str, source: Model, decision: Decision, bundle: Path, cache
     graph = decision.assignment.graph
     inputs = random_inputs({name: graph.types[name] for name in graph.inputs})
     expected = reference(source, inputs)
-    if verify == "emulate":
-        from hetpart.runtime.emulate import emulate
+    found: dict[str, dict[str, Difference]] = {}
+    for variant, plan in plans.items():
+        if verify == "emulate":
+            from hetpart.runtime.emulate import emulate
 
-        outputs = emulate(bundle, inputs)
-        how = "the bundle itself under emulation (qemu, PoCL)"
-    elif verify == "segments":
-        outputs = _by_segment(decision, inputs, cache)
-        how = "every unit and every output, on this machine"
-    elif _native(decision):
-        outputs = _run(bundle, inputs)
-        how = "the bundle itself, on this machine"
-    else:
-        outputs = _rehearsed(decision, inputs, cache, ())
-        how = "same placement rehearsed on this machine (x86 code, the target's OpenCL source on PoCL)"
-    differences = compare({name: outputs[name] for name in expected}, expected)
-    require_equal(differences, expected, how)
-    return Rehearsal(how, differences)
+            outputs = emulate(bundle, inputs, plan=variant)
+            how = "the bundle itself under emulation (qemu, PoCL)"
+        elif verify == "segments":
+            outputs = _by_segment(decision, plan, inputs, cache)
+            how = "every unit and every output, on this machine"
+        elif _native(decision):
+            outputs = _run(bundle, inputs, plan=variant)
+            how = "the bundle itself, on this machine"
+        else:
+            outputs = _rehearsed(decision, plan, inputs, cache, ())
+            how = "same placement rehearsed on this machine (x86 code, the target's OpenCL source on PoCL)"
+        found[variant] = compare({name: outputs[name] for name in expected}, expected)
+        require_equal(found[variant], expected, f"plan {variant}: {how}")
+    return Rehearsal(how, found["main"])
 
 
 def _native(decision: Decision) -> bool:
@@ -73,23 +83,27 @@ def _native(decision: Decision) -> bool:
     return isinstance(options, CpuCodegen) and options.native
 
 
-def _run(bundle: Path, inputs: Mapping[str, np.ndarray], *, rehearsal: bool = False) -> dict[str, np.ndarray]:
+def _run(
+    bundle: Path, inputs: Mapping[str, np.ndarray], *, plan: str = "main", rehearsal: bool = False
+) -> dict[str, np.ndarray]:
     from hetpart.runtime.session import Session
 
-    with Session(bundle, local_size_one=rehearsal) as session:
+    with Session(bundle, plan=plan, local_size_one=rehearsal) as session:
         return session.run(dict(inputs))
 
 
 def _rehearsed(
-    decision: Decision, inputs: Mapping[str, np.ndarray], cache: KernelCache, observe: tuple[str, ...]
+    decision: Decision,
+    placed: Placed,
+    inputs: Mapping[str, np.ndarray],
+    cache: KernelCache,
+    observe: tuple[str, ...],
 ) -> dict[str, np.ndarray]:
     """Outputs (and observed values, as stored) of the placement with the CPU's part compiled for this machine."""
     from hetpart.kernels.cpu.build import host_isa
 
     isa = host_isa()
-    emission = emit(
-        decision.assignment, {"main": placed(decision.placement)}, decision.target, isa, cache, observe=observe
-    )
+    emission = emit(decision.assignment, {"main": placed}, decision.target, isa, cache, observe=observe)
     plan = emission.plans["main"]
     bench = load_target("host")
     cores = {p.kind: p.core for p in bench.processors}
@@ -111,7 +125,9 @@ def _rehearsed(
         return _run(work / "rehearsal", inputs, rehearsal=not _native(decision))
 
 
-def _by_segment(decision: Decision, inputs: Mapping[str, np.ndarray], cache: KernelCache) -> dict[str, np.ndarray]:
+def _by_segment(
+    decision: Decision, placed: Placed, inputs: Mapping[str, np.ndarray], cache: KernelCache
+) -> dict[str, np.ndarray]:
     """As `_rehearsed`, after comparing the output of every unit in topological order."""
     assignment = decision.assignment
     observed = {
@@ -120,17 +136,17 @@ def _by_segment(decision: Decision, inputs: Mapping[str, np.ndarray], cache: Ker
         if unit.nodes and unit.name not in assignment.free
         for value in unit.outputs
     }
-    outputs = _rehearsed(decision, inputs, cache, tuple(observed))
+    outputs = _rehearsed(decision, placed, inputs, cache, tuple(observed))
     expected = reference(_exposed(assignment.graph.model, tuple(observed)), inputs, list(observed))
     for value, unit in observed.items():
         stored = outputs.pop(f"{value}:stored")
         found = difference(unpack(stored, assignment.layouts[value]), expected[value])
-        limit = TOLERANCE if expected[value].dtype.kind == "f" else 0.0
-        if not found.rel_l2 <= limit:
-            processor = decision.placement.modes[unit].processor
+        if too_far({value: found}, expected):
+            processor = placed.processor[unit]
             raise InternalError(
                 "wrong-result",
-                f"unit {unit} on {processor} is the first that differs from onnxruntime: relative L2 {found.rel_l2:.2e}",
+                f"unit {unit} on {processor} is the first that differs from onnxruntime: "
+                f"relative L2 {found.rel_l2:.2e}",
                 node=unit,
                 hint="no bundle was written",
             )
@@ -144,5 +160,3 @@ def _exposed(model: ir.Model, values: tuple[str, ...]) -> onnx.ModelProto:
     types = {info.name: info for info in proto.graph.value_info}
     proto.graph.output.extend(types[value] for value in values if value not in known)
     return proto
-
-

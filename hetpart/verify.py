@@ -78,7 +78,7 @@ def reference(
         raise HetpartError(
             "reference-failed",
             f"onnxruntime cannot run the model, so there is nothing to compare with: {error}",
-            hint="pass --verify none to compile without a comparison",
+            hint="hetpart compile --verify none does without a comparison",
         ) from error
 
 
@@ -105,16 +105,25 @@ def difference(actual: np.ndarray, expected: np.ndarray) -> Difference:
     return Difference(error / norm if norm else error, float(np.abs(delta).max(initial=0.0)))
 
 
+def too_far(differences: Mapping[str, Difference], expected: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The outputs that are further from the reference than their type allows, with what it allows."""
+    limits = {name: _tolerance(expected[name].dtype) for name in differences}
+    return {name: limits[name] for name, found in differences.items() if not found.rel_l2 <= limits[name]}
+
+
+def _tolerance(dtype: np.dtype) -> float:
+    if dtype.kind != "f":
+        return 0.0
+    return HALF_TOLERANCE if dtype == np.float16 else TOLERANCE
+
+
 def require_equal(differences: Mapping[str, Difference], expected: Mapping[str, np.ndarray], how: str) -> None:
-    """Raises ``wrong-result`` if any output is further from the reference than its type allows."""
-    for name, found in differences.items():
-        limit = HALF_TOLERANCE if expected[name].dtype == np.float16 else TOLERANCE
-        if expected[name].dtype.kind != "f":
-            limit = 0.0
-        if not found.rel_l2 <= limit:
-            raise InternalError(
-                "wrong-result",
-                f"output {name} differs from onnxruntime by {found.rel_l2:.2e} (relative L2; allowed {limit:.0e}; {how})",
-                node=name,
-                hint="no bundle was written; --verify segments names the first unit that differs",
-            )
+    """Raises InternalError ``wrong-result`` if an output is further from the reference than its type allows."""
+    for name, limit in too_far(differences, expected).items():
+        raise InternalError(
+            "wrong-result",
+            f"output {name} differs from onnxruntime by {differences[name].rel_l2:.2e} "
+            f"(relative L2; allowed {limit:.0e}; {how})",
+            node=name,
+            hint="no bundle was written; --verify segments names the first unit that differs",
+        )

@@ -5,18 +5,18 @@ Exit codes: 0 done; 1 done, but the answer is "no" (see each verb); 2 a problem 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import sys
 
-from hetpart.errors import HetpartError
-
-_INTERRUPTED = 130
-"""What typer makes of Ctrl-C."""
+from hetpart.errors import HetpartError, InternalError
 
 
 def main() -> None:
     """Runs the command line and exits."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
     sys.exit(run(sys.argv[1:]))
 
 
@@ -25,30 +25,17 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     try:
-        return _dispatch(arguments)
-    except HetpartError as error:
-        if debug:
-            raise
-        return _report(error, as_json="--json" in arguments)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        stopped = HetpartError("interrupted", "stopped by the user", hint="nothing was written; run it again")
-        return _report(stopped, as_json="--json" in arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # here, where a failure can still be reported
+        return code
     except BrokenPipeError:
         # the reader of our output went away; keep the interpreter from complaining when it flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
-        fault = HetpartError(
-            "internal-error",
-            f"{type(error).__name__}: {error}",
-            hint="this is a fault of hetpart: please report it, with the output of the same command and --debug",
-        )
-        _report(fault, as_json="--json" in arguments)
-        return 3
+        return _report(_explained(error), as_json="--json" in arguments)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -57,16 +44,40 @@ def _dispatch(arguments: list[str]) -> int:
     from hetpart.cli.app import app
 
     try:
-        result = app(args=arguments, prog_name="hetpart", standalone_mode=False)
+        command = typer.main.get_command(app)
+        with command.make_context("hetpart", list(arguments)) as context:
+            result = command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code
     except typer.TyperException as error:
-        raise HetpartError("usage", error.format_message(), hint="see hetpart --help, or --help of the verb") from error
-    if result == _INTERRUPTED:
-        raise KeyboardInterrupt
+        verbs = {command.name for command in app.registered_commands}
+        verb = next((f"{argument} " for argument in arguments if argument in verbs), "")
+        raise HetpartError("usage", error.format_message(), hint=f"see hetpart {verb}--help") from error
     return result if isinstance(result, int) else 0
 
 
+def _explained(error: BaseException) -> HetpartError:
+    """Whatever ended a command, in terms that the user can act on."""
+    if isinstance(error, HetpartError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return HetpartError("interrupted", "stopped by the user", hint="nothing was written; run it again")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HetpartError(
+            "disk-full", f"no space left: {error}", hint="free some; temporary files go to $TMPDIR, by default /tmp"
+        )
+    return InternalError(
+        "internal-error",
+        f"{type(error).__name__}: {error}",
+        hint="this is a fault of hetpart: please report it, with the output of the same command and --debug",
+    )
+
+
 def _report(error: HetpartError, *, as_json: bool) -> int:
-    if as_json:
-        print(json.dumps({"schema": 1, "error": error.to_json()}))
-    print(f"error: {error}", file=sys.stderr)
+    try:
+        if as_json:
+            print(json.dumps({"schema": 1, "error": error.to_json()}), flush=True)
+        print(f"error: {error}", file=sys.stderr)
+    except OSError:
+        pass  # nobody can be told; the exit code remains
     return error.exit_code

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from hetpart.cli.common import BundleArgument, JsonOption, console, print_json
+from hetpart.cli.common import BundleArgument, JsonOption, console, open_session, plan_in_words, print_json
 from hetpart.cli.run import SeedOption
 
 
 def bench(
     bundle: BundleArgument,
-    runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = 30,
-    warmup: Annotated[int, typer.Option(min=0, help="Runs before, not measured.")] = 5,
+    runs: Annotated[int, typer.Option(metavar="N", min=1, help="Measured runs.")] = 30,
+    warmup: Annotated[int, typer.Option(metavar="N", min=0, help="Runs before, not measured.")] = 5,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -25,11 +25,11 @@ def bench(
     import time
 
     from hetpart.cli.inputs import load_or_random
+    from hetpart.report.quantities import duration
     from hetpart.report.trace import busy_us
-    from hetpart.runtime.session import Session
 
     inputs = load_or_random(bundle, [], seed)
-    with Session(bundle) as session:
+    with open_session(bundle) as session:
         for _ in range(warmup):
             session.run(inputs)
         latencies = []
@@ -40,7 +40,8 @@ def bench(
             latencies.append(1e6 * (time.perf_counter() - start))
             for name, value in busy_us(session.trace()).items():
                 busy.setdefault(name, []).append(value)
-        predicted_us = session.manifest.predicted_us
+        plan, reason, words = session.plan_used, session.fallback_reason, plan_in_words(session)
+        predicted_us = session.manifest.plans[plan].predicted_us
     latencies.sort()
     latency = {
         "median": statistics.median(latencies),
@@ -49,16 +50,15 @@ def bench(
     }
     processors = {name: {"busy_us": statistics.median(values)} for name, values in busy.items()}
     if json:
-        print_json(
-            {"schema": 1, "latency_us": latency, "predicted_us": predicted_us, "processors": processors, "runs": runs}
-        )
+        values = {"plan": plan, "fallback_reason": reason, "runs": runs, "latency_us": latency}
+        print_json({"schema": 1, **values, "predicted_us": predicted_us, "processors": processors})
         return
     out = console()
-    out.print(f"measured on this machine, {runs} runs after {warmup} for warming up")
+    out.print(f"plan {words}, measured on this machine: {runs} runs after {warmup} for warming up", markup=False)
     out.print(
-        f"latency: median [bold]{latency['median'] / 1e3:.2f} ms[/], "
-        f"p10 {latency['p10'] / 1e3:.2f}, p90 {latency['p90'] / 1e3:.2f}; predicted {predicted_us / 1e3:.2f} ms"
+        f"latency: median [bold]{duration(latency['median'])}[/], p10 {duration(latency['p10'])}, "
+        f"p90 {duration(latency['p90'])}; predicted {duration(predicted_us)}"
     )
     for name, row in processors.items():
         share = row["busy_us"] / latency["median"]
-        out.print(f"  {name}: busy {row['busy_us'] / 1e3:.2f} ms ({share:.0%})")
+        out.print(f"  {name}: busy {duration(row['busy_us'])} ({share:.0%})", markup=False)

@@ -18,10 +18,15 @@ class Action(StrEnum):
 
 
 def cache(
-    action: Annotated[Action, typer.Argument(help="show: where it is and how big; clear: delete it.")] = Action.SHOW,
+    action: Annotated[
+        Action, typer.Argument(metavar="ACTION", help="show: where it is and how big; clear: delete it.")
+    ] = Action.SHOW,
     json: JsonOption = False,
 ) -> None:
-    """Show or clear the cache of compiled kernels."""
+    """Show or clear the cache of compiled kernels and of the compiled runtime.
+
+    Exit code 0: done; 2: it cannot be cleared.
+    """
     from hetpart.codegen.cache import cache_root, cache_size, clear_cache
 
     size = clear_cache() if action is Action.CLEAR else cache_size()

@@ -14,9 +14,13 @@ from hetpart.errors import HetpartError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hetpart.runtime.session import Session
+
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="ONNX model file.", show_default=False)]
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle (folder or zip).", show_default=False)]
-TargetOption = Annotated[str, typer.Option("--target", "-t", help="Target name or path of a .toml file.")]
+TargetOption = Annotated[
+    str, typer.Option("--target", "-t", metavar="NAME|FILE.toml", help="Target, see hetpart targets.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
 ShapeOption = Annotated[
     list[str] | None,
@@ -56,6 +60,18 @@ def print_json(value: dict[str, Any]) -> None:
     """The one object that ``--json`` promises."""
     json.dump(value, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def open_session(bundle: Path) -> Session:
+    """The bundle, ready to run; without OpenCL its CPU-only plan if it has one (`plan_in_words` says so)."""
+    from hetpart.runtime.session import Session
+
+    return Session(bundle, cpu_fallback=True)
+
+
+def plan_in_words(session: Session) -> str:
+    """Name of the plan that runs, and why it is not ``main``."""
+    return session.plan_used + (f" ({session.fallback_reason})" if session.fallback_reason else "")
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -39,10 +39,13 @@ def compile_(
     model: ModelArgument,
     target: TargetOption = "host",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Bundle to write; default: MODEL's name + .hetpart.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="BUNDLE", help="Bundle to write; default: MODEL's name + .hetpart."),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="How to place: cpu, gpu, heft or ilp.")] = "ilp",
-    time_limit: Annotated[float, typer.Option(help="Solver limit in deterministic seconds.")] = 20.0,
+    strategy: Annotated[str, typer.Option(metavar="NAME", help="How to place: cpu, gpu, heft or ilp.")] = "ilp",
+    time_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.0, help="Solver limit in deterministic seconds.")
+    ] = 10.0,
     shape: ShapeOption = None,
     dim: DimOption = None,
     level: Annotated[str, typer.Option("-O", metavar="0|1", help="Optimisation level.")] = "1",
@@ -51,12 +54,13 @@ def compile_(
         typer.Option("--pass", metavar="NAME{OPTION=VALUE}", help="Further pass, in order; may be repeated."),
     ] = None,
     print_after: Annotated[
-        list[str] | None, typer.Option(metavar="PASS", help="Print the graph after this pass (or 'all') to stderr.")
+        list[str] | None,
+        typer.Option(metavar="PASS|all", help="Print the graph after this pass to standard error; may be repeated."),
     ] = None,
     time_passes: Annotated[bool, typer.Option("--time-passes", help="Say how long each pass took.")] = False,
     verify_each: Annotated[bool, typer.Option("--verify-each", help="Check the graph after every pass.")] = False,
     verify: Annotated[
-        Verify, typer.Option(help="Compare with onnxruntime: outputs, every segment, under emulation, or not at all.")
+        Verify, typer.Option(help="Compare with onnxruntime: outputs, every unit, under emulation, or not at all.")
     ] = Verify.OUTPUTS,
     cpu_fallback: Annotated[
         bool, typer.Option("--cpu-fallback", help="Add a plan that runs where OpenCL is missing.")
@@ -73,12 +77,14 @@ def compile_(
     from hetpart.build import build
     from hetpart.cli.progress import TerminalDisplay
     from hetpart.compiler import Options
+    from hetpart.passes.registry import pass_class
     from hetpart.phases import Phases
 
-    shown = set(print_after or ())
+    shown = {name: None if name == "all" else pass_class(name) for name in print_after or ()}
 
     def on_pass(record: PassRecord, graph: ir.Model) -> None:
-        if record.name in shown or "all" in shown:
+        name, _, _ = record.name.partition("{")
+        if name in shown or "all" in shown:
             from hetpart.passes.printer import print_model
 
             console(stderr=True).print(f"// after {record.name}\n{print_model(graph)}", markup=False, soft_wrap=True)
@@ -87,7 +93,7 @@ def compile_(
     options = Options(
         strategy=strategy,
         limit=time_limit,
-        level=f"O{level.removeprefix('O')}",
+        level=f"O{level}",
         passes=",".join(passes or ()),
         shapes=parse_shapes(shape),
         dims=parse_dims(dim),

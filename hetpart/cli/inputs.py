@@ -21,9 +21,15 @@ def load_or_random(bundle: Path, texts: Sequence[str], seed: int) -> dict[str, n
         name, equals, file = text.partition("=")
         if not equals or name not in inputs:
             known = ", ".join(inputs)
-            raise HetpartError("bad-input", f"--input {text}: no such input", hint=f"write NAME=FILE.npy; inputs: {known}")
+            hint = f"write NAME=FILE.npy; inputs: {known}"
+            raise HetpartError("bad-input", f"--input {text}: no such input", hint=hint)
         try:
-            inputs[name] = np.load(Path(file), allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise HetpartError("bad-input", f"cannot read {file}: {error}", hint="save it with numpy.save") from error
+            array = np.load(Path(file), allow_pickle=False)
+        except OSError as error:
+            raise HetpartError("bad-input", f"cannot read {file}: {error.strerror or error}") from error
+        except (ValueError, EOFError) as error:
+            raise HetpartError("bad-input", f"{file} is no array: {error}", hint="save it with numpy.save") from error
+        if not isinstance(array, np.ndarray):
+            raise HetpartError("bad-input", f"{file} holds several arrays", hint="one .npy file per input, numpy.save")
+        inputs[name] = array
     return inputs

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from hetpart.cli.common import BundleArgument, JsonOption, console, print_json
+from hetpart.cli.common import BundleArgument, JsonOption, console, open_session, plan_in_words, print_json
 
 InputOption = Annotated[
-    list[str] | None, typer.Option("--input", "-i", metavar="NAME=FILE.npy", help="Input array; default: random.")
+    list[str] | None,
+    typer.Option("--input", "-i", metavar="NAME=FILE.npy", help="Input array, repeatable; the others are random."),
 ]
-SeedOption = Annotated[int, typer.Option(help="Seed of the random inputs.")]
+SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the random inputs.")]
 
 
 def run(
@@ -33,13 +34,12 @@ def run(
 
     from hetpart.cli.inputs import load_or_random
     from hetpart.cli.saving import save_json, save_npz
-    from hetpart.runtime.session import Session
 
-    with Session(bundle) as session:
+    with open_session(bundle) as session:
         outputs = session.run(load_or_random(bundle, input_ or [], seed))
         if trace is not None:
             save_json(trace, session.trace())
-        plan = session.plan_used
+        plan, reason, words = session.plan_used, session.fallback_reason, plan_in_words(session)
     if output is not None:
         save_npz(output, outputs)
     rows: dict[str, dict[str, Any]] = {}
@@ -48,13 +48,14 @@ def run(
         if array.size:
             rows[name] |= {"min": float(np.min(array)), "max": float(np.max(array)), "mean": float(np.mean(array))}
     if json:
-        print_json({"schema": 1, "plan": plan, "outputs": rows, "saved": str(output) if output else None})
+        saved = str(output) if output else None
+        print_json({"schema": 1, "plan": plan, "fallback_reason": reason, "outputs": rows, "saved": saved})
         return
     out = console()
-    out.print(f"plan: {plan}")
+    out.print(f"plan: {words}", markup=False)
     for name, row in rows.items():
         spread = f"  min {row['min']:.4g}  max {row['max']:.4g}  mean {row['mean']:.4g}" if "min" in row else ""
         out.print(f"{name}: {row['dtype']}{row['shape']}{spread}", markup=False)
     for path in (output, trace):
         if path is not None:
-            out.print(f"wrote {path}")
+            out.print(f"wrote {path}", markup=False)

@@ -11,10 +11,15 @@ from hetpart.cli.common import JsonOption, console, print_json
 
 
 def targets(
-    name: Annotated[str | None, typer.Argument(help="Target to explain; none lists all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME|FILE.toml", help="Target to explain; none lists all.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the targets that come with hetpart, or explain one."""
+    """List the targets that come with hetpart, or explain one.
+
+    Exit code 0: done; 2: unknown target, or a file that does not describe one.
+    """
     from hetpart.targets import load_target, target_names
 
     if name is None:

@@ -15,6 +15,8 @@ from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 
+from hetpart.errors import HetpartError
+
 
 def cache_root() -> Path:
     """``$XDG_CACHE_HOME/hetpart`` or ``~/.cache/hetpart``."""
@@ -70,15 +72,25 @@ class KernelCache:
 
 
 def clear_cache() -> int:
-    """Deletes the whole cache; returns the bytes freed."""
-    root = cache_root()
-    if not root.exists():
-        return 0
+    """Deletes what `cache_size` counts; returns the bytes freed.
+
+    Raises:
+        HetpartError: ``cannot-clear``.
+    """
     size = cache_size()
-    shutil.rmtree(root)
+    try:
+        for part in _parts():
+            shutil.rmtree(part)
+    except OSError as error:
+        raise HetpartError("cannot-clear", f"cannot delete {error.filename}: {error.strerror}") from error
     return size
 
 
 def cache_size() -> int:
-    """Bytes in the cache."""
-    return sum(p.stat().st_size for p in cache_root().rglob("*") if p.is_file())
+    """Bytes of compiled kernels and of the compiled runtime."""
+    return sum(path.stat().st_size for part in _parts() for path in part.rglob("*") if path.is_file())
+
+
+def _parts() -> list[Path]:
+    """What compiling makes again by itself; an arm64 system for emulation, which stands beside it, is none of that."""
+    return [folder for name in ("kernels", "runtime") if (folder := cache_root() / name).is_dir()]

@@ -3,7 +3,7 @@
 from hetpart.partition.budget import DEFAULT_LIMIT
 from hetpart.partition.check import check_placement
 from hetpart.partition.explain import explain
-from hetpart.partition.outcome import STRATEGIES, Outcome, solve_all
+from hetpart.partition.outcome import STRATEGIES, Outcome, require_strategy, solve_all
 from hetpart.partition.problem import Link, Mode, Placement, Problem, Task, Tensor, Transfer
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Transfer",
     "check_placement",
     "explain",
+    "require_strategy",
     "solve_all",
 ]

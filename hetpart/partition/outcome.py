@@ -13,7 +13,7 @@ from hetpart.partition.problem import Placement, Problem
 
 
 class Strategy(Protocol):
-    """Solves a problem, searching for at most `limit` units of CP-SAT's deterministic time."""
+    """Solves a problem, searching for at most `limit` units (about seconds of one core)."""
 
     def __call__(self, problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement: ...
 
@@ -35,14 +35,19 @@ class Outcome:
     baselines: dict[str, Placement]
 
 
+def require_strategy(name: str) -> Strategy:
+    """The strategy called `name`; HetpartError ``unknown-strategy`` if there is none."""
+    if name not in STRATEGIES:
+        raise HetpartError(
+            "unknown-strategy", f"there is no strategy named {name}", hint=f"choose from {', '.join(STRATEGIES)}"
+        )
+    return STRATEGIES[name]
+
+
 def solve_all(problem: Problem, strategy: str = "ilp", limit: float = DEFAULT_LIMIT) -> Outcome:
     """`problem` solved by `strategy`, and by every baseline that applies.
 
     Raises:
         HetpartError: ``unknown-strategy``; or what the strategy raises.
     """
-    if strategy not in STRATEGIES:
-        raise HetpartError(
-            "unknown-strategy", f"there is no strategy named {strategy}", hint=f"choose from {', '.join(STRATEGIES)}"
-        )
-    return Outcome(STRATEGIES[strategy](problem, limit=limit), baselines(problem))
+    return Outcome(require_strategy(strategy)(problem, limit=limit), baselines(problem))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hetpart.report.compile import CompileReport
+from hetpart.report.quantities import duration, size
 
 
 def print_compile(report: CompileReport, console: Console) -> None:
@@ -14,32 +16,29 @@ def print_compile(report: CompileReport, console: Console) -> None:
     table.columns[3].justify = "right"
     for row in report.units:
         cost = f"{row.cost_us:.0f}" if row.processor else ""
-        table.add_row(row.name, row.op, row.processor or "-", cost, row.reason)
+        table.add_row(*map(Text, (row.name, row.op, row.processor or "-", cost, row.reason)))
     console.print(table)
     console.print()
     origins = sorted({row.origin for row in report.units if row.processor})
     console.print(f"target {report.target}, strategy {report.strategy}; times are {' and '.join(origins)}")
-    bound = f"lower bound {_ms(report.lower_bound_us)}, gap {100 * report.gap:.1f} %"
-    console.print(f"[bold]plan {_ms(report.makespan_us)}[/] ({report.status}: {bound})")
+    bound = f"lower bound {duration(report.lower_bound_us)}, gap {100 * report.gap:.1f} %"
+    console.print(f"[bold]plan {duration(report.makespan_us)}[/] ({report.status}: {bound})")
     for name, latency_us in report.baselines_us.items():
         ratio = latency_us / report.makespan_us if report.makespan_us else 1.0
-        console.print(f"  {name:<5} {_ms(latency_us):>10}  {ratio:5.2f} x the plan")
+        console.print(f"  {name:<5} {duration(latency_us):>10}  {ratio:5.2f} x the plan")
     console.print(report.verdict)
     _print_verification(report, console)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items() if seconds >= 0.05)
     console.print(f"seconds: {phases}; total {sum(report.seconds.values()):.1f}")
     if report.output:
-        console.print(f"wrote [bold]{report.output}[/] ({report.bundle_bytes / 1e6:.1f} MB)")
+        console.print(f"wrote {report.output} ({size(report.bundle_bytes)})", markup=False)
 
 
 def _print_verification(report: CompileReport, console: Console) -> None:
     console.print(f"verified: {report.verify['how']}")
     for name, found in report.verify["outputs"].items():
-        console.print(f"  {name}: relative L2 error {found['rel_l2']:.1e}, largest difference {found['max_abs']:.1e}")
-
-
-def _ms(microseconds: float) -> str:
-    return f"{microseconds / 1e3:.2f} ms"
+        error = f"relative L2 error {found['rel_l2']:.1e}, largest difference {found['max_abs']:.1e}"
+        console.print(f"  {name}: {error}", markup=False)
 
 
 def print_pass_times(report: CompileReport, console: Console) -> None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hetpart.bundle.manifest import FileInfo, Manifest, NodePlacement, TensorInfo
+from hetpart.report.quantities import duration, size
 
 _RUNTIME_SOURCES = ("runtime/", "include/")
 
@@ -52,10 +53,10 @@ def _ports(role: str, ports: Iterable[TensorInfo]) -> Text:
 
 
 def _plans(manifest: Manifest) -> Table:
-    table = _table("plan", "predicted ms", "arena MB", "processors", numbers=(1, 2))
-    for variant, plan in manifest.plans.items():
+    table = _table("plan", "predicted", "arena", "processors", numbers=(1, 2))
+    for variant, plan in sorted(manifest.plans.items(), key=lambda item: item[0] != "main"):
         processors = (f"{name} ({manifest.processors[name].kind})" for name in plan.processors)
-        _row(table, variant, f"{plan.predicted_us / 1e3:.2f}", f"{plan.arena_bytes / 1e6:.2f}", ", ".join(processors))
+        _row(table, variant, duration(plan.predicted_us), size(plan.arena_bytes), ", ".join(processors))
     return table
 
 
@@ -64,25 +65,24 @@ def _print_decision(manifest: Manifest, console: Console) -> None:
     if not decision:
         console.print("the manifest does not say how the placement came about")
         return
-    console.print(
-        Text(
-            f"strategy {decision['strategy']}: {decision['status']}, predicted {decision['makespan_us'] / 1e3:.2f} ms, "
-            f"lower bound {decision['lower_bound_us'] / 1e3:.2f} ms; times are {' and '.join(decision['origin'])}"
-        )
-    )
+    makespan_us, bound_us = decision["makespan_us"], decision["lower_bound_us"]
+    gap = 1 - bound_us / makespan_us if makespan_us else 0.0
+    text = f"strategy {decision['strategy']}, {decision['status']}: predicted {duration(makespan_us)}, "
+    text += f"lower bound {duration(bound_us)}, gap {gap:.1%}; times are {' and '.join(decision['origin'])}"
+    console.print(Text(text))
     for name, latency_us in decision["baselines_us"].items():
-        console.print(Text(f"  {name:<5} {latency_us / 1e3:10.2f} ms"))
+        console.print(Text(f"  {name:<5} {duration(latency_us):>10}"))
 
 
 def _shares(placement: Sequence[NodePlacement]) -> Table:
     """Nodes, units and predicted time by processor, in the order of first use."""
     units = {node.unit: node for node in placement}
-    table = _table("processor", "nodes", "units", "busy ms (predicted)", numbers=(1, 2, 3))
+    table = _table("processor", "nodes", "units", "busy (predicted)", numbers=(1, 2, 3))
     for processor in dict.fromkeys(node.processor for node in placement):
         there = [node for node in units.values() if node.processor == processor]
         nodes = sum(node.processor == processor for node in placement)
         busy_us = sum(node.predicted_us for node in there)
-        _row(table, processor, str(nodes), str(len(there)), f"{busy_us / 1e3:.2f}")
+        _row(table, processor, str(nodes), str(len(there)), duration(busy_us))
     return table
 
 
@@ -95,10 +95,10 @@ def _placement(placement: Iterable[NodePlacement]) -> Table:
 
 def _parts(files: Iterable[tuple[str, FileInfo]]) -> Table:
     """Every part but the runtime's sources, which share one row."""
-    table = _table("part", "bytes", "sha256", numbers=(1,))
+    table = _table("part", "size", "sha256", numbers=(1,))
     sources = [info.size for name, info in files if name.startswith(_RUNTIME_SOURCES)]
     for name, info in files:
         if not name.startswith(_RUNTIME_SOURCES):
-            _row(table, name, str(info.size), info.sha256[:16])
-    _row(table, f"sources of the runtime ({len(sources)} files)", str(sum(sources)), "")
+            _row(table, name, size(info.size), info.sha256[:16])
+    _row(table, f"sources of the runtime ({len(sources)} files)", size(sum(sources)), "")
     return table

@@ -21,7 +21,7 @@ def render_check(report: CheckReport) -> Group:
     if not report.nodes:
         return Group(Text("the model has no operators"))
     parts: list[RenderableType] = [_operators(report), _summary(report), *_reasons(report), _greedy(report)]
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+    return Group(*(Padding(part, (0, 0, 1, 0), expand=False) for part in parts))
 
 
 def _operators(report: CheckReport) -> Table:
@@ -83,7 +83,8 @@ def _reasons(report: CheckReport) -> list[Text]:
 
 
 def _greedy(report: CheckReport) -> Text:
+    partitions = "1 partition" if report.partitions == 1 else f"{report.partitions} partitions"
     return Text(
-        f"With every node on the first accelerator that runs it: {report.partitions} partitions, "
+        f"With every node on the first accelerator that runs it: {partitions}, "
         f"{report.transfer_bytes / 2**20:.2f} MiB handed over per inference."
     )
