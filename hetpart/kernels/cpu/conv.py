@@ -20,11 +20,14 @@ from hetpart.kernels.cpu import depthwise
 from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
 from hetpart.kernels.cpu.emit import Buffer, Expr, check_blocked_operands, decode, range_kernel, zero_halo
 from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
-from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import each_piece, on_piece, piece_count
 from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
+
+Pixel = tuple[Expr, Expr]
+"""(y, x)."""
 
 UNROLL = 112
 """Multiply-adds in the unrolled body of the innermost loop, about."""
@@ -124,8 +127,7 @@ class _Kernel:
 
         def tile_row(chunk: Expr, y: Expr, rows: int) -> None:
             def tile(x: Expr, columns: int) -> None:
-                pixels = [(y + dy, x + dx) for dy in range(rows) for dx in range(columns)]
-                _Tile(self, image, group, first, vectors, pixels).emit(chunk)
+                _Tile(self, image, group, first, vectors, (y, rows), (x, columns)).emit(chunk)
 
             each_piece(plan.columns, tile)
 
@@ -142,14 +144,20 @@ class _Kernel:
 
 @dataclass
 class _Tile:
-    """`vectors` channel blocks, from block `first` of `group` on, by the `pixels` (y, x) of `image`."""
+    """`vectors` channel blocks, from block `first` of `group` on, by `rows` and `columns` (first, count) of `image`."""
 
     kernel: _Kernel
     image: Expr
     group: Expr
     first: Expr
     vectors: int
-    pixels: Sequence[tuple[Expr, Expr]]
+    rows: tuple[Expr, int]
+    columns: tuple[Expr, int]
+
+    @property
+    def pixels(self) -> list[Pixel]:
+        (y, rows), (x, columns) = self.rows, self.columns
+        return [(y + dy, x + dx) for dy in range(rows) for dx in range(columns)]
 
     def emit(self, chunk: Expr) -> None:
         """One chunk of the reduction; sums of earlier chunks come from the output."""
@@ -160,38 +168,53 @@ class _Tile:
             plan.chunks,
             T.EQ(chunk, 0),
             lambda: acc.fill([self._bias(block + v) for v in range(self.vectors)]),
-            lambda: self._each(lambda v, p: acc.set(v, p, self.kernel.out[self._place(block + v, p)])),
+            lambda: self._each(lambda v, p: acc.set(v, p, self.kernel.out[self._place(block + v, self.pixels[p])])),
         )
         self._reduce(acc, chunk)
         _either(
             plan.chunks,
             T.EQ(chunk, plan.chunks - 1),
-            lambda: self._each(lambda v, p: self._store(block + v, p, self._finish(acc.get(v, p), block + v, p))),
-            lambda: self._each(lambda v, p: self._store(block + v, p, acc.get(v, p))),
+            lambda: self._end(acc, block),
+            lambda: self._each(lambda v, p: self._store(block + v, self.pixels[p], acc.get(v, p))),
         )
+
+    def _end(self, acc: Accumulators, block: Expr) -> None:
+        """Epilogue and output: from the registers, or if the epilogue is long, in a loop over the stored sums."""
+        pixels, rows, columns = self.pixels, self.rows, self.columns
+
+        def store(v: Expr, pixel: Pixel, total: Expr) -> None:
+            self._store(block + v, pixel, self._finish(total, block + v, pixel))
+
+        if not is_long(self.kernel.spec.steps):
+            self._each(lambda v, p: store(v, pixels[p], acc.get(v, p)))
+            return
+        self._each(lambda v, p: self._store(block + v, self.pixels[p], acc.get(v, p)))
+        with T.serial(0, self.vectors) as v, T.serial(0, rows[1]) as dy, T.serial(0, columns[1]) as dx:
+            pixel = rows[0] + dy, columns[0] + dx
+            store(v, pixel, self.kernel.out[self._place(block + v, pixel)])
 
     def _each(self, body: Callable[[int, int], None]) -> None:
         for v in range(self.vectors):
             for p in range(len(self.pixels)):
                 body(v, p)
 
-    def _place(self, block: Expr, p: int) -> tuple[Expr, ...]:
+    def _place(self, block: Expr, pixel: Pixel) -> tuple[Expr, ...]:
         """Indices of an output vector."""
         out = self.kernel.spec.out
-        y, x = self.pixels[p]
+        y, x = pixel
         return self.image, block, out.halo.top + y, out.halo.left + x, vector(out.block)
 
-    def _store(self, block: Expr, p: int, value: Expr) -> None:
-        T.buffer_store(self.kernel.out, value, list(self._place(block, p)))
+    def _store(self, block: Expr, pixel: Pixel, value: Expr) -> None:
+        T.buffer_store(self.kernel.out, value, list(self._place(block, pixel)))
 
     def _bias(self, block: Expr) -> Expr:
         lanes = self.kernel.spec.out.block
         return zeros(lanes) if self.kernel.b is None else self.kernel.b[vector(lanes, block * lanes)]
 
-    def _finish(self, total: Expr, block: Expr, p: int) -> Expr:
+    def _finish(self, total: Expr, block: Expr, pixel: Pixel) -> Expr:
         """The epilogue."""
         spec, buffers = self.kernel.spec, self.kernel.operands
-        y, x = self.pixels[p]
+        y, x = pixel
         return render(
             spec.steps,
             total,

@@ -54,12 +54,11 @@ class Reduction:
 
     def order(self, w: np.ndarray) -> np.ndarray:
         """(groups, outputs, channels, kh, kw) as (groups, steps, outputs)."""
-        w = w.transpose(0, 2, 3, 4, 1)
-        groups, split = len(w), self.full * self.block
-        full = w[:, :split].reshape(groups, self.full, self.block, self.taps, w.shape[-1]).swapaxes(2, 3)
-        tail = w[:, split:].reshape(groups, self.tail, self.taps, w.shape[-1]).swapaxes(1, 2)
-        flat = (groups, -1, w.shape[-1])
-        return np.concatenate([full.reshape(flat), tail.reshape(flat)], axis=1)
+        groups, outputs, split = len(w), w.shape[1], self.full * self.block
+        w = w.reshape(groups, outputs, self.channels, self.taps).transpose(0, 2, 3, 1)
+        full = w[:, :split].reshape(groups, self.full, self.block, self.taps, outputs).swapaxes(2, 3)
+        tail = w[:, split:].swapaxes(1, 2)
+        return np.concatenate([part.reshape(groups, part[0].size // outputs, outputs) for part in (full, tail)], axis=1)
 
 
 @dataclass(frozen=True)

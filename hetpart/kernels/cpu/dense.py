@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, range_kernel
-from hetpart.kernels.cpu.gemm import GemmOperands, GemmTiles, aligned_shape, emit_tile, operand_slice
+from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand_slice
 from hetpart.kernels.cpu.packing import pack_bias
-from hetpart.kernels.cpu.steps import render
 from hetpart.kernels.cpu.vectors import vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import DenseSpec
@@ -56,27 +54,21 @@ def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
         w, b = views[1 + len(spec.operands)], views[-2] if spec.bias else None
 
         def tile(row: Expr, rows: int, column: Expr, columns: int) -> None:
-            def store(r: int, c: int, width: int, total: Expr) -> None:
-                def operand(i: int) -> Expr:
-                    shape = aligned_shape(spec.operands[i], len(spec.out.shape))
-                    return operand_slice(operands[i], shape, spec.out.shape, row + r, column + c, width)
+            def operand(i: int, r: Expr, c: int, width: int) -> Expr:
+                shape = aligned_shape(spec.operands[i], len(spec.out.shape))
+                return operand_slice(operands[i], shape, spec.out.shape, row + r, column + c, width)
 
-                place = vector(width, (row + r) * spec.n + column + c)
-                T.buffer_store(out, render(spec.steps, total, operand), [place])
-
-            emit_tile(
+            GemmTile(
                 rows,
                 columns,
                 spec.k,
-                isa.lanes,
-                GemmOperands(
-                    left=lambda r, k: x[(row + r) * spec.k + k],
-                    # the tile that starts at a column starts at that column times k in the packed weights
-                    right=lambda k, c, width: w[vector(width, column * spec.k + k * columns + c)],
-                    start=lambda c, width: zeros(width) if b is None else b[vector(width, column + c)],
-                    store=store,
-                ),
-            )
+                left=lambda r, k: x[(row + r) * spec.k + k],
+                # the tile that starts at a column starts at that column times k in the packed weights
+                right=lambda k, c, width: w[vector(width, column * spec.k + k * columns + c)],
+                start=lambda c, width: zeros(width) if b is None else b[vector(width, column + c)],
+                place=lambda r, c, width: vector(width, (row + r) * spec.n + column + c),
+                operand=operand,
+            ).emit(out, spec.steps, isa.lanes)
 
         tiles.locate(item, tile)
 

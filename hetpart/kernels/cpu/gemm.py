@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tvm import tirx
 from tvm.tirx.script.builder import ir as T
 
+from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode
+from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import Run, choose_tile, even_runs, on_piece, piece_count
 from hetpart.kernels.cpu.vectors import Accumulators, splat, vector
 from hetpart.kernels.isa import Isa
@@ -63,41 +66,67 @@ class GemmTiles:
 
 
 @dataclass(frozen=True)
-class GemmOperands:
-    """What a tile reads and where its results go; rows and columns count from the tile's corner.
+class GemmTile:
+    """One register tile of a product; rows and columns count from its corner.
 
     Attributes:
+        rows: how many.
+        columns: how many.
+        depth: products per sum.
         left: ``left(row, k)``, a scalar.
         right: ``right(k, column, width)``, a vector.
         start: ``start(column, width)``, what the sums begin with.
-        store: ``store(row, column, width, sum)``.
+        place: ``place(row, column, width)``, indices of a vector of `out`.
+        operand: ``operand(i, row, column, width)``, a vector.
     """
 
-    left: Callable[[int, Expr], Expr]
+    rows: int
+    columns: int
+    depth: int
+    left: Callable[[Expr, Expr], Expr]
     right: Callable[[Expr, int, int], Expr]
     start: Callable[[int, int], Expr]
-    store: Callable[[int, int, int, Expr], None]
+    place: Callable[[Expr, int, int], Expr]
+    operand: Callable[[int, Expr, int, int], Expr]
 
+    def emit(self, out: Buffer, steps: Sequence[Step], lanes: int) -> None:
+        """The sums, then the epilogue: in registers, or if it is long, on the stored sums row by row."""
+        pieces = _pieces(self.columns, lanes)
+        acc = Accumulators([width for _, width in pieces], self.rows)
+        acc.fill([self.start(*piece) for piece in pieces])
+        self._reduce(acc, pieces)
+        in_registers = not is_long(steps)
+        for row in range(self.rows):
+            for v, piece in enumerate(pieces):
+                total = acc.get(v, row)
+                value = self._finish(steps, total, row, *piece) if in_registers else total
+                T.buffer_store(out, value, [self.place(row, *piece)])
+        if not in_registers:
+            with T.serial(0, self.rows) as row:
+                for piece in pieces:
+                    place = self.place(row, *piece)
+                    T.buffer_store(out, self._finish(steps, out[place], row, *piece), [place])
 
-def emit_tile(rows: int, columns: int, depth: int, lanes: int, operands: GemmOperands) -> None:
-    """One tile: `rows` x `columns` results, each a sum of `depth` products."""
-    pieces = _pieces(columns, lanes)
-    acc = Accumulators([width for _, width in pieces], rows)
-    acc.fill([operands.start(*piece) for piece in pieces])
+    def _reduce(self, acc: Accumulators, pieces: Sequence[tuple[int, int]]) -> None:
+        def step(k: Expr) -> None:
+            acc.rank_one([self.right(k, *piece) for piece in pieces], [self.left(r, k) for r in range(self.rows)])
 
-    def step(k: Expr) -> None:
-        acc.rank_one([operands.right(k, *piece) for piece in pieces], [operands.left(r, k) for r in range(rows)])
+        unroll = max(1, min(self.depth, UNROLL // (self.rows * len(pieces))))
+        with T.serial(0, self.depth // unroll) as outer:
+            for inner in range(unroll):
+                step(outer * unroll + inner)
+        for k in range(self.depth // unroll * unroll, self.depth):
+            step(k)
 
-    unroll = max(1, min(depth, UNROLL // (rows * len(pieces))))
-    whole = depth // unroll * unroll
-    with T.serial(0, depth // unroll) as outer:
-        for inner in range(unroll):
-            step(outer * unroll + inner)
-    for k in range(whole, depth):
-        step(k)
-    for v, (column, width) in enumerate(pieces):
-        for row in range(rows):
-            operands.store(row, column, width, acc.get(v, row))
+    def _finish(self, steps: Sequence[Step], total: Expr, row: Expr, column: int, width: int) -> Expr:
+        def operand(i: int) -> Expr:
+            return self.operand(i, row, column, width)
+
+        if width > 1:
+            return render(steps, total, operand)
+        # two equal lanes, because long steps compile fast for vectors only
+        pair = render(steps, splat(total, 2), lambda i: splat(operand(i), 2))
+        return tirx.Shuffle([pair], [0])
 
 
 def operand_slice(

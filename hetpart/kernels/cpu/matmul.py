@@ -16,8 +16,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_float32, range_kernel
-from hetpart.kernels.cpu.gemm import GemmOperands, GemmTiles, aligned_shape, emit_tile, operand_slice
-from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand_slice
 from hetpart.kernels.cpu.vectors import vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import MatmulSpec
@@ -50,27 +49,22 @@ def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
         right = T.Bind(_batch_offset(product, shapes.batch, shapes.b_batch) * (k * n))
 
         def tile(row: Expr, rows: int, column: Expr, columns: int) -> None:
-            def store(r: int, c: int, width: int, total: Expr) -> None:
-                place = product * m + row + r
+            first = product * m + row
 
-                def operand(i: int) -> Expr:
-                    shape = shapes.widened(aligned_shape(spec.operands[i], len(spec.out.shape)))
-                    return operand_slice(operands[i], shape, shapes.out, place, column + c, width)
+            def operand(i: int, r: Expr, c: int, width: int) -> Expr:
+                shape = shapes.widened(aligned_shape(spec.operands[i], len(spec.out.shape)))
+                return operand_slice(operands[i], shape, shapes.out, first + r, column + c, width)
 
-                T.buffer_store(out, render(spec.steps, total, operand), [vector(width, place * n + column + c)])
-
-            emit_tile(
+            GemmTile(
                 rows,
                 columns,
                 k,
-                isa.lanes,
-                GemmOperands(
-                    left=lambda r, step: a[left + (row + r) * k + step],
-                    right=lambda step, c, width: b[vector(width, right + step * n + column + c)],
-                    start=lambda _, width: zeros(width),
-                    store=store,
-                ),
-            )
+                left=lambda r, step: a[left + (row + r) * k + step],
+                right=lambda step, c, width: b[vector(width, right + step * n + column + c)],
+                start=lambda _, width: zeros(width),
+                place=lambda r, c, width: vector(width, (first + r) * n + column + c),
+                operand=operand,
+            ).emit(out, spec.steps, isa.lanes)
 
         tiles.locate(number, tile)
 

@@ -45,6 +45,16 @@ def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]
     return acc
 
 
+def is_long(steps: Sequence[Step]) -> bool:
+    """Whether the steps make so much code that a kernel should loop over them instead of unrolling."""
+    return any(step.op in _LONG for step in steps)
+
+
+_LONG = frozenset(
+    {"elu", "erf", "exp", "gelu", "gelu_tanh", "log", "mish", "pow", "pow_const", "sigmoid", "silu", "softplus", "tanh"}
+)
+
+
 def exp(x: Expr) -> Expr:
     """e^x over the whole float32 range: infinity above 88.72, denormals and then zero below -87.33."""
     fraction, scale = _exp_parts(x)
@@ -206,12 +216,12 @@ def _pow_const(x: Expr, exponent: float) -> Expr:
 
 def _larger(a: Expr, b: Expr) -> Expr:
     a, b = _hold(a), _hold(b)
-    return _where(tirx.any(a > b, tirx.NE(a, a)), a, b)
+    return _where(a <= math.inf, _where(a > b, a, b), a)  # the inner one yields b unless both are numbers
 
 
 def _smaller(a: Expr, b: Expr) -> Expr:
     a, b = _hold(a), _hold(b)
-    return _where(tirx.any(a < b, tirx.NE(a, a)), a, b)
+    return _where(a <= math.inf, _where(a < b, a, b), a)
 
 
 def _clamp(x: Expr, lo: float, hi: float) -> Expr:
