@@ -50,7 +50,9 @@ def damaged(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(runner: Path, bundle: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"ASAN_OPTIONS": "exitcode=99", "HETPART_OPENCL": "/nowhere"}
-    return subprocess.run([runner, bundle, *flags], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(  # names in messages may be damaged, too
+        [runner, bundle, *flags], capture_output=True, text=True, errors="replace", env=environment, check=False
+    )
 
 
 def flipped(data: bytes, changes: Changes) -> bytes:
