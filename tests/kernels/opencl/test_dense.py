@@ -17,10 +17,16 @@ from hetpart.kernels.spec import DenseSpec
 
 
 @pytest.mark.parametrize(
-    ("leading", "k", "n"),
-    [((1,), 64, 1000), ((3,), 17, 10), ((2, 19), 33, 70), ((5,), 8, 1), ((40,), 1, 3), ((1,), 5, 16)],
+    ("leading", "k", "n", "bias"),
+    [
+        ((1,), 64, 1000, True),
+        ((3,), 17, 10, False),
+        ((2, 19), 33, 70, True),
+        ((5,), 8, 1, True),
+        ((40,), 1, 3, False),
+        ((1,), 5, 16, True),
+    ],
 )
-@pytest.mark.parametrize("bias", [True, False])
 def test_product(
     rig: Any, rng: np.random.Generator, style: tuple[Device, int], leading: tuple[int, ...], k: int, n: int, bias: bool
 ) -> None:
