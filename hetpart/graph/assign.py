@@ -61,24 +61,23 @@ class Assignment:
         return value, offset
 
     def kernel_reads(self, unit: Unit) -> tuple[str, ...]:
-        """The values whose bytes the unit's kernels read."""
-        return () if unit.name in self.free else self.copies.get(unit.name, unit.inputs)
+        """The values whose bytes the unit's kernels need.
+
+        A concat that copies some inputs needs the others, which are in place, as well: its copies may share a channel
+        block with them.
+        """
+        return () if unit.name in self.free else unit.inputs
 
     def written_parts(self, value: str) -> tuple[tuple[str | None, str], ...]:
         """Who wrote the bytes of `value`: (unit, value it wrote) pairs, the unit None for a model input.
 
-        Looks through units that move no data, and through the slices of a concat.
+        Looks through units that move no data: a view's part is its input's, a concat in place has one per input.
         """
         maker = self.graph.producer.get(value)
-        if maker is None:
-            return ((None, value),)
-        unit = self.graph.units[maker]
-        inherited: tuple[str, ...] = unit.inputs if maker in self.free else ()
-        own: tuple[tuple[str | None, str], ...] = () if maker in self.free else ((maker, value),)
-        if maker in self.copies and maker not in self.free:
-            inherited = tuple(v for v in unit.inputs if v not in self.copies[maker])
-        parts = (part for v in inherited for part in self.written_parts(v))
-        return tuple(dict.fromkeys((*own, *parts)))
+        if maker is None or maker not in self.free:
+            return ((maker, value),)
+        parts = (part for v in self.graph.units[maker].inputs for part in self.written_parts(v))
+        return tuple(dict.fromkeys(parts))
 
 
 def assign(graph: UnitGraph, block: int) -> Assignment:
