@@ -18,7 +18,14 @@ from hetpart.frontend.opset import convert_opset
 from hetpart.frontend.pin import pin_shapes
 from hetpart.frontend.simplify import simplify
 from hetpart.frontend.skeleton import Skeleton
-from hetpart.frontend.validate import check_result, check_source, check_valid, has_subgraphs, name_nodes
+from hetpart.frontend.validate import (
+    check_control_flow,
+    check_result,
+    check_source,
+    check_valid,
+    has_subgraphs,
+    name_nodes,
+)
 
 
 def import_model(
@@ -56,6 +63,7 @@ def import_model(
     model = inline_functions(model)
     if has_subgraphs(model.graph):
         model = simplify(model)  # the conversion does not look into the branches of an If
+        check_control_flow(model.graph)
     model = convert_opset(model)
     name_nodes(model.graph)
     model = simplify(model)

@@ -32,7 +32,10 @@ _DOMAIN_HINTS = {
 
 
 def name_nodes(graph: onnx.GraphProto) -> None:
-    """Give every node a unique name: its own, or ``<OpType>_<index>``; a repeated one gets a number."""
+    """Give every node a unique name: its own, or ``<OpType>_<index>``; a repeated one gets a number.
+
+    To be called whenever nodes were made: onnxslim tells nodes apart by their names.
+    """
     given = {node.name for node in graph.node if node.name}
     taken: set[str] = set()
     for index, node in enumerate(graph.node):
@@ -90,6 +93,21 @@ def check_valid(model: onnx.ModelProto) -> None:
         raise HetpartError("invalid-model", f"the ONNX checker refuses the model: {error}".strip()) from error
 
 
+def check_control_flow(graph: onnx.GraphProto) -> None:
+    """Refuse If, Loop and Scan that folding did not resolve.
+
+    Raises:
+        HetpartError: ``control-flow``.
+    """
+    if node := next((node for node in graph.node if node.op_type in _CONTROL_FLOW), None):
+        raise HetpartError(
+            "control-flow",
+            f"{node.op_type} '{node.name}' depends on data that are known only at run time",
+            node=node.name,
+            hint="export the model without data-dependent control flow (tracing, not scripting)",
+        )
+
+
 def check_result(model: onnx.ModelProto) -> None:
     """Refuse what folding and inference left dynamic, untyped or undecided.
 
@@ -97,14 +115,10 @@ def check_result(model: onnx.ModelProto) -> None:
         HetpartError: ``control-flow``, ``training-mode``, ``dynamic-shape`` or ``unsupported-dtype``, naming the node
             and the value.
     """
+    check_control_flow(model.graph)
     types = {value.name: value for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
     constants = {tensor.name for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in _CONTROL_FLOW and not node.domain:
-            raise HetpartError(
-                "control-flow", f"{node.op_type} '{node.name}' depends on data that are known only at run time",
-                node=node.name, hint="export the model without data-dependent control flow (tracing, not scripting)",
-            )  # fmt: skip
         if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2] and not _is_false(model, node.input[2]):
             raise HetpartError("training-mode", f"Dropout '{node.name}' is in training mode", node=node.name,
                                hint="export the model for inference (model.eval())")  # fmt: skip

@@ -61,7 +61,7 @@ def check_canonical(model: ir.Model) -> None:
 def _check_node(node: ir.Node, known: dict[str, ir.Value]) -> None:
     if not node.domain and node.op_type in FORBIDDEN:
         raise _broken(node.name, f"{node.op_type} is not canonical: {FORBIDDEN[node.op_type]}")
-    if any(attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attribute in node.attributes.values()):
+    if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
         raise _broken(node.name, f"{node.op_type} has a subgraph")
     for value in node.inputs:
         if value is not None and known.get(value.name or "") is not value:

@@ -58,7 +58,7 @@ def _extract(
                 if value in available or value in constants:
                     continue
                 if not graph.is_constant(value):
-                    raise InternalError("undeclared-read", f"the unit reads '{value}' without listing it", node=unit.name)
+                    raise InternalError("undeclared-read", f"the unit reads '{value}', unlisted", node=unit.name)
                 constants[value] = _initializer(graph, value)
             available.update(value.name for value in node.outputs if value.name)
             nodes.append(ir.to_proto(node))

@@ -85,6 +85,12 @@ def test_an_unknown_operator_inside_a_function() -> None:
         import_model(parser.parse_model(NESTED.replace("Tanh", "Tanx")), dims={"N": 3})
 
 
+def test_a_function_that_calls_itself() -> None:
+    text = NESTED.replace("local.scaled <factor: float = 2.0>", "local.twice")
+    with refused("invalid-model", "recursive"):
+        import_model(parser.parse_model(text), dims={"N": 3})
+
+
 def test_a_function_of_another_opset_than_the_model() -> None:
     text = NESTED.replace('<opset_import: ["" : 17], domain: "local">', '<opset_import: ["" : 18], domain: "local">')
     with refused("function-opset", "scaled", "18", "17"):
