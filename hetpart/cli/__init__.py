@@ -22,6 +22,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. ``--debug`` anywhere lets tracebacks through."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would report its use to its makers
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     try:

@@ -26,7 +26,7 @@ def render_check(report: CheckReport) -> Group:
 
 def _operators(report: CheckReport) -> Table:
     """One row per operator and set of verdicts, in the order of first appearance."""
-    table = Table(title=f"{len(report.nodes)} nodes on target {report.target}", title_justify="left")
+    table = Table(title=f"{_count(len(report.nodes))} on target {report.target}", title_justify="left")
     table.add_column("operator")
     table.add_column("nodes", justify="right")
     table.add_column("MACs", justify="right")
@@ -74,12 +74,15 @@ def _reasons(report: CheckReport) -> list[Text]:
         more = f" and {len(nodes) - _SHOWN_NODES} more" if len(nodes) > _SHOWN_NODES else ""
         text = Text()
         text.append(f"{processor}: {reason}", style=_STYLE[verdict.level])
-        count = "1 node" if len(nodes) == 1 else f"{len(nodes)} nodes"
-        text.append(f" ({count}: {', '.join(nodes[:_SHOWN_NODES])}{more})\n  {verdict.message}")
+        text.append(f" ({_count(len(nodes))}: {', '.join(nodes[:_SHOWN_NODES])}{more})\n  {verdict.message}")
         if verdict.hint:
             text.append(f"\n  hint: {verdict.hint}")
         texts.append(text)
     return texts
+
+
+def _count(nodes: int) -> str:
+    return "1 node" if nodes == 1 else f"{nodes} nodes"
 
 
 def _greedy(report: CheckReport) -> Text:
