@@ -1,8 +1,9 @@
 """fuse: canonical model -> `UnitGraph`, the DAG of kernels-to-be.
 
 Three sweeps. Anchors that take an epilogue (convolutions, products, instance norm) absorb the elementwise chain
-behind them, the last anchor first, so that of two convolutions joined by a residual Add the later one takes it. What
-is left of the elementwise nodes forms chains of its own. Every other node is a unit alone.
+behind them, the deepest anchor first: of two convolutions joined by a residual Add the one at the end of the longer
+path takes it, so that the shorter branch stays free to run beside the longer one on another processor. What is left
+of the elementwise nodes forms chains of its own. Every other node is a unit alone.
 
 No sweep can make a cycle: a unit is a chain (or the x * sigmoid(x) diamond) whose inner values nobody else reads, so
 whatever leaves it leaves from its last node, and a cycle of units would be a cycle of nodes. For the same reason the
@@ -46,7 +47,7 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
         taken.update(unit.nodes)
 
     if epilogues:
-        for node in reversed(nodes):
+        for node in _deepest_first(nodes):
             if kinds[node] in _ANCHORS:
                 add(_chain(kinds[node], (node,), node.inputs, (), node.outputs[0], taken))
     for node in nodes:
@@ -64,6 +65,16 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
     order = {node: position for position, node in enumerate(nodes)}
     units.sort(key=lambda unit: order[unit.nodes[-1]])
     return UnitGraph(model, {unit.name: unit for unit in units}, _types(model.graph))
+
+
+def _deepest_first(nodes: list[ir.Node]) -> list[ir.Node]:
+    """By length of the longest path from an input, then by position, both descending."""
+    depth: dict[ir.Node, int] = {}
+    for node in nodes:  # in topological order
+        makers = (value.producer() for value in node.inputs if value is not None)
+        depth[node] = 1 + max((depth[maker] for maker in makers if maker is not None), default=0)
+    position = {node: index for index, node in enumerate(nodes)}
+    return sorted(nodes, key=lambda node: (depth[node], position[node]), reverse=True)
 
 
 def _chain(
