@@ -66,9 +66,8 @@ class Net:
         hw = -(-x.hw // stride)
         weights = c * x.c // groups * k * k
         reads = [x] if extra is None else [x, extra]
-        return self.unit(
-            reads, c, hw, flops=2.0 * weights * hw * hw, weights=weights, dense=groups == 1, op="conv" if groups == 1 else "dw"
-        )
+        op, flops = "conv" if groups == 1 else "dw", 2.0 * weights * hw * hw
+        return self.unit(reads, c, hw, flops=flops, weights=weights, dense=groups == 1, op=op)
 
     def cheap(self, op: str, *reads: Map, c: int = 0, hw: int = 0) -> Map:
         c, hw = c or reads[0].c, hw or reads[0].hw
@@ -120,7 +119,9 @@ def resnet50(net: Net) -> Problem:
 
 def mobilenet_v2(net: Net) -> Problem:
     x = net.conv(net.input(3, 224), 32, 3, 2)
-    for t, c, count, s in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+    for t, c, count, s in (
+        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)
+    ):  # fmt: skip
         for i in range(count):
             wide = net.conv(x, t * x.c) if t > 1 else x
             deep = net.conv(wide, wide.c, 3, s if i == 0 else 1, groups=wide.c)
@@ -131,7 +132,8 @@ def mobilenet_v2(net: Net) -> Problem:
 def efficientnet_b0(net: Net) -> Problem:
     x = net.conv(net.input(3, 224), 32, 3, 2)
     for t, c, count, s, k in (
-        (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)
+        (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
+        (6, 320, 1, 1, 3),
     ):  # fmt: skip
         for i in range(count):
             wide = net.conv(x, t * x.c) if t > 1 else x
@@ -272,8 +274,9 @@ def transformer(net: Net) -> Problem:
     x = net.cheap("norm", net.cheap("add", x))
     for _ in range(12):
         q, k, v = (net.conv(x, 768) for _ in range(3))
-        weight = net.cheap("softmax", net.unit([q, k, mask], 1536, 11, flops=2.0 * 128 * 128 * 768, dense=True, op="matmul"))
-        mixed = net.unit([weight, v], 768, 11, flops=2.0 * 128 * 128 * 768, dense=True, op="matmul")
+        flops = 2.0 * 128 * 128 * 768
+        weight = net.cheap("softmax", net.unit([q, k, mask], 1536, 11, flops=flops, dense=True, op="matmul"))
+        mixed = net.unit([weight, v], 768, 11, flops=flops, dense=True, op="matmul")
         x = net.cheap("norm", net.conv(mixed, 768, extra=x))
         x = net.cheap("norm", net.conv(net.cheap("gelu", net.conv(x, 3072)), 768, extra=x))
     return net.problem(net.conv(net.cheap("gap", x, hw=1), 2))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
-from hetpart.partition.dag import Dag
+from hetpart.partition.dag import Dag, Option
 
 _SHARES = 12
 """The load bound tries prices for the processors in steps of 1 / 12: 13 combinations for two, 91 for three."""
@@ -71,20 +72,31 @@ def lower_bound(dag: Dag, head: list[list[int]] | None = None, tail: list[list[i
     return max(longest, _load(dag, margins(dag, head, tail)))
 
 
+def load_prices(dag: Dag, count: int) -> list[tuple[int, ...]]:
+    """The `count` price vectors that make the work of `dag` most expensive; each adds up to the same total."""
+    demands = Counter(dag.options)
+
+    def total(price: tuple[int, ...]) -> int:
+        return sum(number * least_price(options, price) for options, number in demands.items())
+
+    return sorted(_prices(dag.processors, _SHARES), key=total, reverse=True)[:count]
+
+
+def least_price(options: tuple[Option, ...], price: tuple[int, ...]) -> int:
+    """What the cheapest option costs if a microsecond of processor p costs ``price[p]``."""
+    return min(sum(price[processor] * time for processor, time in option.uses) for option in options)
+
+
 def _load(dag: Dag, margin: list[int]) -> int:
-    """Lagrangian bound: with prices that add up to 1, the makespan is at least the cheapest way to buy all work.
+    """Lagrangian bound: the makespan is at least what all work costs, at prices of the processors that add up to 1.
 
     A processor's busy time plus its margin never exceeds the makespan; a price-weighted mean of these does not either.
     """
-    demands: dict[tuple[tuple[tuple[int, int], ...], ...], int] = {}
-    for options in dag.options:
-        uses = tuple(option.uses for option in options)
-        demands[uses] = demands.get(uses, 0) + 1
+    demands = Counter(dag.options)
     best = 0
     for price in _prices(dag.processors, _SHARES):
         total = sum(p * m for p, m in zip(price, margin, strict=True))
-        for choices, count in demands.items():
-            total += count * min(sum(price[processor] * time for processor, time in uses) for uses in choices)
+        total += sum(number * least_price(options, price) for options, number in demands.items())
         best = max(best, -(-total // _SHARES))
     return best
 

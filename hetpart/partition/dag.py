@@ -42,6 +42,13 @@ class Schedule(NamedTuple):
         return sorted(range(len(self.starts)), key=lambda node: (self.starts[node], node))
 
 
+class Proof(NamedTuple):
+    """The best schedule known and a lower bound of the makespan; optimal if they meet."""
+
+    schedule: Schedule
+    lower_bound: int
+
+
 @dataclass(frozen=True)
 class Dag:
     """Nodes by index, each with its options; edges ``(node, later node, delay)``, sorted, one per pair of nodes."""

@@ -3,8 +3,8 @@
 Cut nodes split the graph into segments. Between two cut nodes only the processors these run on matter, so the optimum
 is a shortest path over (cut node, option) whose arc lengths are small exact problems. These are solved lazily: every
 arc has a lower and an upper bound, and while the shortest path by lower bounds is shorter than the shortest by upper
-bounds, the open arcs on it are solved. Equal segments share their arcs. A segment too big for an exact solve is
-improved window by window first, and keeps a gap if CP-SAT cannot close it.
+bounds, the open arcs on it are solved: by dynamic programming, by CP-SAT, and if neither closes them, again with more
+effort. Equal segments share their arcs. A big segment that stays open is improved window by window, and may keep a gap.
 
 The result is compared with the baselines in the end and is never worse than the best of them; where one of the
 one-processor baselines is as good, it wins, because it has fewer transfers to go wrong.
@@ -15,22 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from hetpart.partition import windows
 from hetpart.partition.baselines import baselines
 from hetpart.partition.bounds import lower_bound
 from hetpart.partition.budget import DEFAULT_LIMIT, Budget
-from hetpart.partition.dag import Dag, Schedule
-from hetpart.partition.exact import solve_exactly
+from hetpart.partition.cp_sat import solve_by_cp_sat
+from hetpart.partition.dag import Dag, Proof, Schedule
 from hetpart.partition.instance import Instance
+from hetpart.partition.labels import solve_by_labels
 from hetpart.partition.list_schedule import best_list_schedule
 from hetpart.partition.problem import Placement, Problem
 from hetpart.partition.segments import split, without_implied_edges
-from hetpart.partition.windows import improve
 
-_LARGE = 40
-"""Nodes beyond which a segment is improved by windows before (and mostly instead of) an exact solve."""
-
-_FIRST_SLICE = 0.5
-"""Deterministic time of the first attempt on an arc; doubled with every further one."""
+_ATTEMPTS = ((6_000, 0.5), (50_000, 2.0), (500_000, 5.0), (5_000_000, 20.0))
+"""Successive attempts on an arc: labels to keep in all levels together, then units of the budget for CP-SAT."""
 
 
 @dataclass
@@ -47,15 +45,21 @@ class Arc:
         return self.schedule.makespan
 
     @property
-    def closed(self) -> bool:
-        return self.lower >= self.upper
+    def open(self) -> bool:
+        """Whether there is a gap and another attempt to close it."""
+        return self.lower < self.upper and self.attempts < len(_ATTEMPTS)
 
     def refine(self, budget: Budget) -> None:
-        limit = _FIRST_SLICE * 2**self.attempts
+        """One more attempt; after the first, windows."""
+        labels, limit = _ATTEMPTS[self.attempts]
+        self._take(solve_by_labels(self.dag, self.schedule, labels // len(self.dag) + 1, budget))
+        if self.open:
+            self._take(solve_by_cp_sat(self.dag, self.schedule, limit, budget))
+        if self.open and self.attempts == 0 and len(self.dag) > windows.SIZE:
+            self.schedule = windows.improve(self.dag, self.schedule, budget)
         self.attempts += 1
-        if len(self.dag) > _LARGE and self.attempts == 1:
-            self.schedule = improve(self.dag, self.schedule, budget)
-        proof = solve_exactly(self.dag, self.schedule, limit, budget)
+
+    def _take(self, proof: Proof) -> None:
         self.schedule, self.lower = proof.schedule, max(self.lower, proof.lower_bound)
 
 
@@ -109,18 +113,21 @@ class Chain:
 
 
 def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
-    """Optimal if `limit` (deterministic time of CP-SAT) allows; else feasible, with the gap that is left."""
+    """Optimal if `limit` (see hetpart.partition.budget) allows; else feasible, with the gap that is left."""
     instance = Instance.of(problem)
     chain = Chain(without_implied_edges(instance.dag))
     budget = Budget(limit)
-    while True:
+    while budget:
         lower, path = chain.shortest(lambda arc: arc.lower)
         upper, best = chain.shortest(lambda arc: arc.upper)
-        if lower == upper or not budget:
+        candidates = [key for key in dict.fromkeys((*path, *best)) if chain.arcs[key].open]
+        if lower == upper or not candidates:
             break
-        for key in dict.fromkeys(path):
-            if budget and not chain.arcs[key].closed:
+        for key in candidates:
+            if budget:
                 chain.arcs[key].refine(budget)
+    lower, _ = chain.shortest(lambda arc: arc.lower)
+    _, best = chain.shortest(lambda arc: arc.upper)
     found = instance.placement("ilp", chain.join(best), lower)
     single = baselines(problem)
     listed = single.pop("heft")

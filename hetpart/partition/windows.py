@@ -1,4 +1,4 @@
-"""Improves the schedule of a `Dag` too big for an exact solve: window by window, each solved by CP-SAT.
+"""Improves the schedule of a `Dag` too big for an exact solve: window by window.
 
 A window is a run of nodes that are neighbours by start time. All others keep their option and their order on every
 processor; what they impose on the window is a release (earlier nodes) and a tail (later nodes) per node and option.
@@ -11,37 +11,37 @@ from collections.abc import Mapping, Sequence
 
 from hetpart.partition.budget import Budget
 from hetpart.partition.dag import Dag, Option, Schedule
-from hetpart.partition.exact import solve_exactly
+from hetpart.partition.labels import solve_by_labels
 
-_SIZES = (24, 40, 60)
-"""Nodes in a window; a larger size is tried when a sweep with the smaller one finds nothing more."""
+SIZE = 24
+"""Nodes in a window; larger ones gained less per time on NASNet-like graphs."""
 
-_LIMIT = 0.3
-"""Deterministic time for one window."""
+_WIDTHS = (20, 50)
+"""Labels per level in a window; the wider beam is tried when a sweep with the narrower one finds nothing more."""
 
 
 def improve(dag: Dag, schedule: Schedule, budget: Budget) -> Schedule:
     """A schedule that is at least as good; sweeps until nothing improves or the budget is spent."""
     schedule = dag.serial(schedule.options, schedule.order())
-    for size in _SIZES:
+    for width in _WIDTHS:
         before = schedule.makespan + 1
         while schedule.makespan < before and budget:
             before = schedule.makespan
-            for first in range(1, max(2, len(dag) - 1 - size // 2), size // 2):
+            for first in range(1, max(2, len(dag) - 1 - SIZE // 2), SIZE // 2):
                 if budget:
-                    schedule = _solve_window(dag, schedule, first, size, budget)
+                    schedule = _solve_window(dag, schedule, first, width, budget)
     return schedule
 
 
-def _solve_window(dag: Dag, schedule: Schedule, first: int, size: int, budget: Budget) -> Schedule:
-    """Solves the nodes at places ``first ... first + size - 1`` of the schedule's order anew; never the sink."""
+def _solve_window(dag: Dag, schedule: Schedule, first: int, width: int, budget: Budget) -> Schedule:
+    """Solves the nodes from place `first` of the schedule's order on anew; never the sink."""
     order = schedule.order()
-    before, inside = order[:first], order[first : min(first + size, len(order) - 1)]
+    before, inside = order[:first], order[first : min(first + SIZE, len(order) - 1)]
     after = order[first + len(inside) :]
     window = _window(dag, schedule, before, inside, after)
     none = Option(0, 0, ())
     incumbent = window.serial((none, *(schedule.options[v] for v in inside), none), range(len(window)))
-    found = solve_exactly(window, incumbent, _LIMIT, budget).schedule
+    found = solve_by_labels(window, incumbent, width, budget).schedule
     options = list(schedule.options)
     for place, v in enumerate(inside, start=1):
         options[v] = found.options[place]

@@ -1,0 +1,85 @@
+"""The two exact engines agree, their bounds hold when cut short, and windows never make a schedule worse."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from partition_problems import optimum, problems
+
+from hetpart.partition import Problem, check_placement, windows
+from hetpart.partition.bounds import heads, lower_bound, tails
+from hetpart.partition.budget import Budget
+from hetpart.partition.cp_sat import solve_by_cp_sat
+from hetpart.partition.instance import Instance
+from hetpart.partition.labels import solve_by_labels
+from hetpart.partition.list_schedule import heft, peft
+from hetpart.partition.segments import split, without_implied_edges
+
+
+@given(problems(largest=9))
+@settings(max_examples=80, deadline=None)
+def test_labels_and_cp_sat_agree(problem: Problem) -> None:
+    instance = Instance.of(problem)
+    start = heft(instance.dag)
+    by_labels = solve_by_labels(instance.dag, start, 10_000, Budget(30.0))
+    by_cp_sat = solve_by_cp_sat(instance.dag, start, 30.0, Budget(30.0))
+    assert by_labels.schedule.makespan == by_labels.lower_bound == by_cp_sat.lower_bound
+    for proof in (by_labels, by_cp_sat):
+        check_placement(problem, instance.placement("test", proof.schedule, proof.lower_bound))
+
+
+@given(problems(largest=6), st.integers(1, 3), st.sampled_from([0.0, 10.0]))
+@settings(max_examples=80, deadline=None)
+def test_a_narrow_beam_keeps_a_valid_bound(problem: Problem, width: int, budget: float) -> None:
+    instance = Instance.of(problem)
+    proof = solve_by_labels(instance.dag, peft(instance.dag), width, Budget(budget))
+    assert proof.lower_bound <= optimum(problem) <= proof.schedule.makespan
+    check_placement(problem, instance.placement("test", proof.schedule, proof.lower_bound))
+
+
+@given(problems(largest=20))
+@settings(max_examples=40, deadline=None)
+def test_windows_never_make_it_worse(problem: Problem) -> None:
+    instance = Instance.of(problem)
+    start = heft(instance.dag)
+    better = windows.improve(instance.dag, start, Budget(0.2))
+    assert better.makespan <= start.makespan
+    check_placement(problem, instance.placement("test", better, lower_bound(instance.dag)))
+
+
+@given(problems(largest=6))
+@settings(max_examples=80, deadline=None)
+def test_bounds_hold(problem: Problem) -> None:
+    dag = Instance.of(problem).dag
+    head, tail = heads(dag), tails(dag)
+    best = optimum(problem)
+    assert lower_bound(dag) <= best
+    proof = solve_by_labels(dag, heft(dag), 10_000, Budget(30.0)).schedule
+    for v, option in enumerate(proof.options):
+        i = dag.options[v].index(option)
+        assert head[v][i] <= proof.starts[v]
+        assert proof.finish(v) + tail[v][i] <= proof.makespan
+
+
+@given(problems(largest=12))
+@settings(max_examples=80, deadline=None)
+def test_dropped_edges_are_implied(problem: Problem) -> None:
+    """Every left-shifted schedule of the smaller graph keeps the precedences of the whole."""
+    instance = Instance.of(problem)
+    smaller = without_implied_edges(instance.dag)
+    assert set(smaller.edges) <= set(instance.dag.edges)
+    for schedule in (heft(smaller), peft(smaller)):
+        check_placement(problem, instance.placement("test", schedule, 0 if schedule.makespan else schedule.makespan))
+
+
+@given(problems(largest=12))
+@settings(max_examples=40, deadline=None)
+def test_segments_partition_the_graph(problem: Problem) -> None:
+    dag = Instance.of(problem).dag
+    segments = split(dag)
+    assert segments[0].first == 0
+    assert segments[-1].last == len(dag) - 1
+    assert all(a.last == b.first for a, b in pairwise(segments))
+    assert sum(len(segment.dag.edges) for segment in segments) == len(dag.edges)
