@@ -18,9 +18,11 @@ from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.emit import Emission, emit
 from hetpart.codegen.isa import target_isa, triples
 from hetpart.compiler import Decision, Model, Options, decide, variants
+from hetpart.errors import HetpartError
 from hetpart.phases import Phases
-from hetpart.rehearse import Rehearsal, rehearse
+from hetpart.rehearse import MODES, Rehearsal, rehearse
 from hetpart.report.compile import CompileReport, compile_report
+from hetpart.runtime.emulate import default_sysroot, require_emulation
 from hetpart.targets import Target, load_target
 
 _TOOLS = ("apache-tvm", "numpy", "onnx", "onnx-ir", "onnxslim", "ortools")
@@ -44,17 +46,21 @@ def build(
         target: name of a target, or path of a target file.
         output: bundle to write.
         options: what the user chose.
-        verify: ``outputs``, ``segments``, ``emulate`` or ``none`` (see hetpart.rehearse).
+        verify: one of `hetpart.rehearse.MODES`.
         overwrite: replace an older bundle.
         as_zip: write one zip file.
         phases: where to count seconds.
 
     Raises:
-        HetpartError: bad input, or an output that cannot be written.
+        HetpartError: bad input, an output that cannot be written, no emulator.
         InternalError: ``wrong-result`` if the compiled network does not compute what onnxruntime computes.
     """
     phases = phases or Phases()
     require_free(output, overwrite=overwrite)
+    if verify not in MODES:
+        raise HetpartError("bad-option", f"there is no verification '{verify}'", hint=f"choose from {', '.join(MODES)}")
+    if verify == "emulate":
+        require_emulation(default_sysroot())
     chosen = load_target(target)
     decision = decide(source, chosen, options, phases)
     cache = KernelCache(enabled=options.use_cache)

@@ -92,8 +92,12 @@ def prepare(source: Model, options: Options, phases: Phases) -> tuple[UnitGraph,
     with phases.phase("import"):
         model = import_model(source, shapes=options.shapes, dims=options.dims)
     with phases.phase("passes"):
-        report = None if options.on_pass is None else lambda record: options.on_pass and options.on_pass(record, model)
-        records = run_pipeline(model, passes, verify_each=options.verify_each, on_pass=report)
+
+        def on_pass(record: PassRecord) -> None:
+            if options.on_pass is not None:
+                options.on_pass(record, model)
+
+        records = run_pipeline(model, passes, verify_each=options.verify_each, on_pass=on_pass)
         return fuse(model, epilogues=options.level != "O0"), tuple(records)
 
 

@@ -31,6 +31,10 @@ from hetpart.targets.schema import CpuCodegen
 from hetpart.verify import Difference, compare, difference, random_inputs, reference, require_equal, too_far
 
 
+MODES = ("outputs", "segments", "emulate", "none")
+"""What may be compared: the outputs, every unit too, the outputs under emulation, nothing."""
+
+
 @dataclass(frozen=True)
 class Rehearsal:
     """How a bundle was checked, and how far each output of its main plan is from onnxruntime's."""

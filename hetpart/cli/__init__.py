@@ -29,8 +29,9 @@ def run(arguments: list[str]) -> int:
         code = _dispatch(arguments)
         sys.stdout.flush()  # here, where a failure can still be reported
         return code
-    except BrokenPipeError:
-        # the reader of our output went away; keep the interpreter from complaining when it flushes
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output went away; rich turns that into SystemExit. Keep the interpreter from complaining
+        # when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except (Exception, KeyboardInterrupt) as error:

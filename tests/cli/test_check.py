@@ -1,0 +1,61 @@
+"""``hetpart check``: exit codes that a pipeline can use, and a reason for every refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnx.parser
+import pytest
+
+from tests.cli.support import Cli
+
+_HEADER = '<ir_version: 8, opset_import: ["" : 13]>\n'
+
+
+def model(folder: Path, text: str) -> Path:
+    onnx.save(onnx.parser.parse_model(_HEADER + text), folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A model with one operator that only the CPU runs."""
+    signature = "g (float[2,8] x) => (float[2,8] y) <int64 axis = {1}>"
+    return model(tmp_path, signature + "{ [act] a = Relu(x) [sum] y = CumSum(a, axis) }")
+
+
+def test_exit_code_0_if_an_accelerator_runs_everything(cli: Cli, tiny: Path) -> None:
+    result = cli("check", tiny)
+    assert (result.code, result.err) == (0, "")
+    assert "7 nodes on target host" in result.out
+
+
+def test_exit_code_1_if_something_falls_back(cli: Cli, mixed: Path) -> None:
+    result = cli("check", mixed)
+    assert result.code == 1
+    assert "gpu: no-opencl-kernel (1 node: sum)" in result.out
+    assert "hint: " in result.out
+
+
+def test_exit_code_2_if_something_runs_nowhere(cli: Cli, tmp_path: Path) -> None:
+    result = cli("check", model(tmp_path, "g (bfloat16[1,4] x) => (bfloat16[1,4] y) { [act] y = Relu(x) }"))
+    assert result.code == 2
+    assert "bfloat16" in result.out
+
+
+def test_json_has_a_verdict_per_node_and_processor(cli: Cli, mixed: Path) -> None:
+    result = cli("check", mixed, "--target", "sd855", "--json")
+    report = result.json()
+    assert (result.code, result.err, report["schema"]) == (1, "", 1)
+    assert [(node["name"], node["op"]) for node in report["nodes"]] == [("act", "Relu"), ("sum", "CumSum")]
+    refusal = report["nodes"][1]["verdicts"]["gpu"]
+    assert (refusal["level"], refusal["reason"]) == ("unsupported", "no-opencl-kernel")
+    assert refusal["hint"]
+    assert report["unsupported_share"] == {"cpu": 0.0, "gpu": 0.5, "dsp": 1.0}
+
+
+def test_shapes_can_be_pinned(cli: Cli, tmp_path: Path) -> None:
+    path = model(tmp_path, "g (float[N,?] x) => (float[N,?] y) { [act] y = Relu(x) }")
+    assert cli("check", path, "--dim", "N=2").code == 2
+    assert cli("check", path, "--shape", "x:2,8").code == 0
