@@ -197,9 +197,9 @@ class Onnxruntime:
         with open(self.session.end_profiling()) as file:
             for event in json.load(file):
                 operator = event.get("args", {}).get("op_name", "")
-                if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-                    if operator in ("Conv", "FusedConv", "Gemm", "FusedGemm"):
-                        durations.setdefault(event["name"], []).append(event["dur"])
+                is_kernel = event.get("cat") == "Node" and event["name"].endswith("_kernel_time")
+                if is_kernel and operator in ("Conv", "FusedConv", "Gemm", "FusedGemm"):
+                    durations.setdefault(event["name"], []).append(event["dur"])
         self.folder.cleanup()
         return max(float(np.median(d)) for d in durations.values()) * 1e-6
 
