@@ -30,7 +30,6 @@ from hetpart.targets import load_target
 from hetpart.targets.schema import CpuCodegen
 from hetpart.verify import Difference, compare, difference, random_inputs, reference, require_equal, too_far
 
-
 MODES = ("outputs", "segments", "emulate", "none")
 """What may be compared: the outputs, every unit too, the outputs under emulation, nothing."""
 
