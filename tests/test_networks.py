@@ -1,0 +1,63 @@
+"""Whole networks through the whole compiler: what comes out is what onnxruntime computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from examples.zoo import build as build_model
+from examples.zoo import names
+from hetpart.build import build
+from hetpart.compiler import Options
+from hetpart.report.compile import CompileReport
+from hetpart.verify import TOLERANCE
+from tests.models import light_model, light_names
+
+QUICK = {
+    ("squeezenet", "host"),
+    ("squeezenet", "sd855"),
+    ("mobilenetv3_small", "host"),
+    ("bert_tiny", "host"),
+    ("retinaface", "sd855"),
+    ("shufflenetv2", "host"),
+    ("light_squeezenet", "sd855"),
+    ("light_shufflenet", "host"),
+}
+"""A sample with every kind of unit; the rest take minutes and are marked slow."""
+
+
+def cases() -> list[object]:
+    return [
+        pytest.param(name, target, marks=() if (name, target) in QUICK else pytest.mark.slow)
+        for name in (*names(), *light_names())
+        for target in ("host", "sd855")
+    ]
+
+
+def compiled(name: str, target: str, folder: Path, **options: object) -> CompileReport:
+    model = light_model(name) if name.startswith("light_") else build_model(name)
+    return build(model, target, folder / f"{name}.hetpart", Options(**options))  # type: ignore[arg-type]  # few names
+
+
+@pytest.mark.parametrize(("name", "target"), cases())
+def test_the_compiled_network_is_right(name: str, target: str, tmp_path: Path) -> None:
+    report = compiled(name, target, tmp_path)
+    assert report.verify["outputs"]
+    for output, found in report.verify["outputs"].items():
+        assert found["rel_l2"] <= TOLERANCE, output
+    assert report.makespan_us <= min(report.baselines_us.values())
+    assert report.lower_bound_us <= report.makespan_us
+
+
+@pytest.mark.parametrize("strategy", ["cpu", "gpu", "heft"])
+def test_every_strategy_gives_the_same_answer(strategy: str, tmp_path: Path) -> None:
+    report = compiled("squeezenet", "host", tmp_path, strategy=strategy)
+    assert report.strategy == strategy
+    assert report.verify["outputs"]["logits"]["rel_l2"] <= TOLERANCE
+
+
+def test_without_fusion_the_answer_is_the_same(tmp_path: Path) -> None:
+    report = compiled("squeezenet", "host", tmp_path, level="O0", strategy="cpu")
+    assert report.verify["outputs"]["logits"]["rel_l2"] <= TOLERANCE
+    assert any(row.op == "Relu" for row in report.units)
