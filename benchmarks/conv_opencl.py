@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ def onnx_session(spec: ConvSpec, w: np.ndarray, b: np.ndarray) -> onnxruntime.In
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.enable_profiling = True
-    options.profile_file_prefix = "/tmp/hetpart_conv_opencl"
+    options.profile_file_prefix = f"{tempfile.gettempdir()}/hetpart_conv_opencl"
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
