@@ -1,0 +1,117 @@
+"""The directions of imports that docs/architecture.md states, and who may use the heavy libraries."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "phases": set(),
+    "targets": {"errors"},
+    "graph": {"errors"},
+    "frontend": {"errors", "graph"},
+    "passes": {"errors", "graph"},
+    "oracle": {"errors", "graph", "targets"},
+    "cost": {"errors", "graph", "targets"},
+    "verify": {"errors", "graph"},
+    "partition": {"errors"},
+    "formulate": {"errors", "cost", "graph", "partition", "targets"},
+    "plan": {"errors", "graph"},
+    "kernels": {"errors", "graph"},
+    "codegen": {"errors", "graph", "kernels", "plan", "targets"},
+    "bundle": {"errors", "plan"},
+    "runtime": {"errors", "bundle"},
+    "compiler": {
+        "errors", "cost", "formulate", "frontend", "graph", "oracle", "partition", "passes", "phases", "plan",
+        "targets",
+    },
+    "rehearse": {
+        "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
+    },
+    "report": {"errors", "bundle", "compiler", "cost", "graph", "oracle", "partition", "targets"},
+    "build": {
+        "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
+    },
+    "api": {"errors", "build", "bundle", "compiler", "phases", "report", "runtime", "targets"},
+    "version": {"errors", "api"},
+    "cli": {
+        "errors", "api", "build", "bundle", "codegen", "compiler", "frontend", "graph", "passes", "phases", "report",
+        "runtime", "targets", "verify", "version",
+    },
+}  # fmt: skip
+"""Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""
+
+HEAVY = {
+    "tvm": ("hetpart/kernels/cpu/", "hetpart/codegen/"),
+    "ortools": ("hetpart/partition/",),
+    "onnxslim": ("hetpart/frontend/",),
+    "onnxruntime": ("hetpart/verify.py", "hetpart/kernels/cpu/", "passes/fold_constants.py"),
+    "pyopencl": (),
+    "rich": ("hetpart/cli/", "hetpart/report/"),
+    "typer": ("hetpart/cli/",),
+}
+"""Library -> where it may be imported."""
+
+LAZY = {"tvm": "hetpart/codegen/", "ortools": "hetpart/partition/", "onnxruntime": "passes/"}
+"""Library -> the folder in which it may be imported inside of functions only."""
+
+
+def sources() -> Iterator[tuple[Path, str, ast.Module]]:
+    """(path, part, syntax tree) of every module."""
+    for folder in ("hetpart", "passes", "targets"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            inside = path.relative_to(ROOT).with_suffix("").parts
+            inside = inside[1:] if folder == "hetpart" else inside
+            yield (
+                path.relative_to(ROOT),
+                "version" if inside == ("__init__",) else inside[0],
+                ast.parse(path.read_text()),
+            )
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Full names of all modules that `tree` imports anywhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or ""
+            if node.module == "hetpart":
+                yield from (f"hetpart.{alias.name}" for alias in node.names)
+
+
+def test_every_import_goes_in_an_allowed_direction() -> None:
+    for path, part, tree in sources():
+        for name in imported(tree):
+            package, _, inside = name.partition(".")
+            target = inside.split(".")[0].replace("__version__", "version")
+            if package == "hetpart" and target not in ("", part):
+                assert target in ALLOWED[part], f"{path} imports {name}"
+
+
+def test_the_allowed_directions_have_no_cycle() -> None:
+    # the package itself names the public functions without importing them
+    TopologicalSorter(ALLOWED | {"version": set()}).prepare()
+
+
+def test_heavy_libraries_have_their_places() -> None:
+    for path, _, tree in sources():
+        for name in imported(tree):
+            library = name.split(".")[0]
+            if library in HEAVY:
+                assert str(path).startswith(HEAVY[library]), f"{path} imports {name}"
+
+
+def test_heavy_libraries_are_imported_late_where_packages_must_load_fast() -> None:
+    for path, _, tree in sources():
+        for statement in tree.body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                for name in imported(statement):
+                    folder = LAZY.get(name.split(".")[0])
+                    assert folder is None or not str(path).startswith(folder), f"{path} imports {name} when it loads"
