@@ -32,11 +32,13 @@ test: $(BIN)/hetpart ## run the tests that need nothing but PyPI packages
 test-slow: $(BIN)/hetpart ## run the tests on the large models as well
 	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not emulated" -q
 
-test-emulated: $(BIN)/hetpart ## run phone bundles under qemu-aarch64 (Debian packages: see CONTRIBUTING.md)
+test-emulated: $(BIN)/hetpart ## run phone bundles under qemu-aarch64 (needs `make sysroot` once)
 	$(BIN)/python -m pytest $(TESTS) -m emulated -q -rs
 
-sysroot: ## prepare the arm64 system that test-emulated runs in (root, apt)
-	tests/emulation/sysroot.sh
+sysroot: ## install what test-emulated needs: Debian packages and an arm64 root (as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq qemu-user-static binutils-aarch64-linux-gnu
+	hetpart/runtime/emulation/sysroot.sh
 
 lint: $(BIN)/hetpart ## check style
 	$(BIN)/ruff check .
