@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from benchmarks.two_branches import two_branches
 from examples.zoo import build as build_model
 from examples.zoo import names
 from hetpart.build import build
 from hetpart.compiler import Options
 from hetpart.report.compile import CompileReport
+from hetpart.report.trace import overlap_us
+from hetpart.runtime.session import Session
 from hetpart.verify import TOLERANCE
 from tests.models import light_model, light_names
 
@@ -61,3 +65,15 @@ def test_without_fusion_the_answer_is_the_same(tmp_path: Path) -> None:
     report = compiled("squeezenet", "host", tmp_path, level="O0", strategy="cpu")
     assert report.verify["outputs"]["logits"]["rel_l2"] <= TOLERANCE
     assert any(row.op == "Relu" for row in report.units)
+
+
+def test_two_branches_run_at_once(tmp_path: Path) -> None:
+    report = build(two_branches(), "host", tmp_path / "bundle", Options())
+    assert {row.processor for row in report.units if row.processor} == {"cpu", "gpu"}
+    with Session(tmp_path / "bundle") as session:
+        x = {"x": np.ones((1, 64, 56, 56), np.float32)}
+        overlaps = []
+        for _ in range(10):  # a loaded machine may run the two one after the other now and then
+            session.run(x)
+            overlaps.append(overlap_us(session.trace()))
+    assert max(overlaps) > 0

@@ -18,3 +18,17 @@ def busy_us(trace: Mapping[str, Any]) -> dict[str, float]:
         if event["ph"] == "X":
             busy[rows[event["tid"]]] += event["dur"]
     return busy
+
+
+def overlap_us(trace: Mapping[str, Any]) -> float:
+    """Microseconds during which more than one processor was in a kernel."""
+    edges = []
+    for event in trace["traceEvents"]:
+        if event["ph"] == "X":
+            edges += [(event["ts"], 1), (event["ts"] + event["dur"], -1)]
+    total, running, since = 0.0, 0, 0.0
+    for at, change in sorted(edges):
+        if running > 1:
+            total += at - since
+        running, since = running + change, at
+    return total
