@@ -15,9 +15,7 @@ class HetpartError(Exception):
 
     exit_code = 2
 
-    def __init__(
-        self, code: str, message: str, *, node: str | None = None, hint: str | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, *, node: str | None = None, hint: str | None = None) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message

@@ -55,7 +55,7 @@ def _is_parameter(value: ir.Value | None, rank: int) -> bool:
 
 
 def _explicit_pads(node: ir.Node) -> bool:
-    return attribute(node, "auto_pad", "NOTSET") in ("NOTSET", "VALID")
+    return attribute(node, "auto_pad", "NOTSET") == "NOTSET" and all(pad >= 0 for pad in attribute(node, "pads", ()))
 
 
 def _conv(node: ir.Node) -> bool:
@@ -65,13 +65,12 @@ def _conv(node: ir.Node) -> bool:
         and _is_parameter(operand(node, 1), 4)
         and (bias is None or _is_parameter(bias, 1))
         and _explicit_pads(node)
-        and all(pad >= 0 for pad in attribute(node, "pads", ()))
         and not attribute(node, "output_shape", ())
     )
 
 
 def _pool(node: ir.Node) -> bool:
-    return _is_image(node) and _explicit_pads(node) and all(pad >= 0 for pad in attribute(node, "pads", ()))
+    return _is_image(node) and _explicit_pads(node)
 
 
 def _gemm(node: ir.Node) -> bool:

@@ -37,9 +37,7 @@ def light_model(name: str) -> onnx.ModelProto:
     for node in replaced:
         weight = _draw(random, model.graph, node.output[0], tuple(shapes[node.input[0]]))
         model.graph.initializer.append(numpy_helper.from_array(weight, node.output[0]))
-        model.graph.input.append(
-            helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, weight.shape)
-        )
+        model.graph.input.append(helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, weight.shape))
         model.graph.node.remove(node)
     used = {value for node in model.graph.node for value in node.input}
     for values in (model.graph.initializer, model.graph.input):

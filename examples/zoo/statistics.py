@@ -9,9 +9,7 @@ import onnx
 
 def parameters(model: onnx.ModelProto) -> int:
     """Floating-point weights; running statistics of batch normalisation and single numbers are not counted."""
-    statistics = {
-        name for node in model.graph.node if node.op_type == "BatchNormalization" for name in node.input[3:5]
-    }
+    statistics = {name for node in model.graph.node if node.op_type == "BatchNormalization" for name in node.input[3:5]}
     return sum(
         math.prod(tensor.dims)
         for tensor in model.graph.initializer

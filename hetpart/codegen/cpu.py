@@ -9,6 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
+import numpy as np
+
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.names import symbol_of
 from hetpart.graph.layout import Plain
@@ -112,11 +114,11 @@ class CpuModule:
         return [self._objects[symbol] for symbol in sorted(self._objects)]
 
 
-def arguments(call: KernelCall, packed: Sequence[object]) -> tuple[Argument, ...]:
+def arguments(call: KernelCall, packed: Sequence[np.ndarray]) -> tuple[Argument, ...]:
     """Sources, packed constants, outputs: the argument order of every kernel."""
     name = call.outputs[0]
     sources = [_argument(source, f"{name}.operand{i}") for i, source in enumerate(call.sources)]
-    constants = [Constant(f"{name}.constant{i}", data) for i, data in enumerate(packed)]  # type: ignore[arg-type]
+    constants = [Constant(f"{name}.constant{i}", data) for i, data in enumerate(packed)]
     return (*sources, *constants, *(Value(value) for value in call.outputs))
 
 
@@ -132,7 +134,7 @@ class _ImportedOperator:
     symbols: tuple[str, ...]
     calls: tuple[tuple[str, tuple[tuple[str, int], ...], tuple[int, ...], bool], ...]
     scratch: tuple[Plain, ...]
-    constants: tuple[object, ...]
+    constants: tuple[np.ndarray, ...]
 
 
 def _import_operator(spec: OnnxSpec, isa: Isa, symbol: str) -> _ImportedOperator:

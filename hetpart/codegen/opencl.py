@@ -26,9 +26,7 @@ class OpenclModule:
         args = arguments(call, module.pack(call.spec, self.device, call.constants))
         launch = module.launch(call.spec, self.device)
         writes = tuple(range(len(args) - len(call.outputs), len(args)))
-        return (
-            Invocation(symbol, args, writes, global_size=launch.global_size, local_size=launch.local_size),
-        )
+        return (Invocation(symbol, args, writes, global_size=launch.global_size, local_size=launch.local_size),)
 
     @property
     def source(self) -> str:

@@ -120,9 +120,7 @@ def _convert(
 
     for unit in graph:
         is_blocked = unit.kind in _BLOCKED or (
-            unit.kind in _FLEXIBLE
-            and any(v in blocked for v in unit.inputs)
-            and _can_block(unit, graph, types)
+            unit.kind in _FLEXIBLE and any(v in blocked for v in unit.inputs) and _can_block(unit, graph, types)
         )
         inputs = tuple(as_form(v, is_blocked) for v in unit.inputs)
         reads.update({(unit.name, old): new for old, new in zip(unit.inputs, inputs, strict=True) if old != new})
@@ -157,13 +155,12 @@ def _layouts(graph: UnitGraph, blocked: set[str], pieces: Pieces, block: int) ->
     for unit in graph:
         if unit.kind == "conv":
             data = unit.inputs[0]
-            image, output = graph.types[data].shape[2:], graph.types[unit.outputs[0]].shape[2:]
             weight = graph.model.graph.initializers[_name(unit, 1)].shape
             if weight is None:
                 raise InternalError("weight-shape", "a convolution weight has no shape", node=unit.name)
-            kernel = int(weight[2]), int(weight[3])
-            geometry = window(unit.anchor, kernel, (image[0], image[1]), (output[0], output[1]))
-            reach = geometry.reach((image[0], image[1]), (output[0], output[1]))
+            _, _, height, width = weight.numpy()
+            geometry = window(unit.anchor, (height, width))
+            reach = geometry.reach(graph.types[data].shape[2:], graph.types[unit.outputs[0]].shape[2:])
             halos[data] = halos.get(data, Halo()).union(reach)
     layouts: dict[str, Layout] = {}
     for value, kind in graph.types.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -18,8 +19,8 @@ class Window:
     dilations: tuple[int, int]
     pads: tuple[int, int, int, int]
 
-    def reach(self, image: tuple[int, int], output: tuple[int, int]) -> Halo:
-        """How far the windows of all `output` positions reach beyond the `image`."""
+    def reach(self, image: Sequence[int], output: Sequence[int]) -> Halo:
+        """How far the windows of all `output` positions, (height, width), reach beyond the `image`."""
         below, right = (
             max(0, (output[i] - 1) * self.strides[i] + (self.kernel[i] - 1) * self.dilations[i] + 1
                 - self.pads[i] - image[i])
@@ -28,31 +29,17 @@ class Window:
         return Halo(self.pads[0], self.pads[1], below, right)
 
 
-def window(node: ir.Node, kernel: tuple[int, int], image: tuple[int, int], output: tuple[int, int]) -> Window:
-    """The geometry of a 2-D Conv or pooling node, with `auto_pad` resolved.
+def window(node: ir.Node, kernel: tuple[int, int]) -> Window:
+    """The geometry of a 2-D Conv, ConvTranspose or pooling node whose pads are explicit (canonical form).
 
     Args:
-        node: Conv, MaxPool or AveragePool.
-        kernel: spatial kernel size (Conv: of its weights).
-        image: input height and width.
-        output: output height and width (they decide SAME padding).
+        node: its strides, dilations and pads are read.
+        kernel: spatial kernel size (convolutions: of their weights).
     """
-    strides = _pair(node, "strides", (1, 1))
-    dilations = _pair(node, "dilations", (1, 1))
-    mode = node.attributes.get_string("auto_pad", "NOTSET")
-    if mode in ("SAME_UPPER", "SAME_LOWER"):
-        pads = [0, 0, 0, 0]
-        for i in range(2):
-            total = max(0, (output[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - image[i])
-            small = total // 2
-            pads[i], pads[i + 2] = (small, total - small) if mode == "SAME_UPPER" else (total - small, small)
-    else:
-        pads = [int(p) for p in node.attributes.get_ints("pads", (0, 0, 0, 0))]
-        if mode == "VALID":
-            pads = [0, 0, 0, 0]
-    return Window(kernel, strides, dilations, (pads[0], pads[1], pads[2], pads[3]))
+    top, left, bottom, right = (int(pad) for pad in node.attributes.get_ints("pads", (0, 0, 0, 0)))
+    return Window(kernel, _pair(node, "strides"), _pair(node, "dilations"), (top, left, bottom, right))
 
 
-def _pair(node: ir.Node, name: str, default: tuple[int, int]) -> tuple[int, int]:
-    values = node.attributes.get_ints(name, default)
-    return int(values[0]), int(values[1])
+def _pair(node: ir.Node, name: str) -> tuple[int, int]:
+    vertical, horizontal = node.attributes.get_ints(name, (1, 1))
+    return int(vertical), int(horizontal)

@@ -85,9 +85,7 @@ def _plane_bytes(form: Blocked, halo: Halo) -> int:
     return (halo.top + form.h + halo.bottom) * (halo.left + form.w + halo.right) * form.block * 4
 
 
-def place_concats(
-    graph: UnitGraph, blocked: set[str], reads: Mapping[tuple[str, str], str], block: int
-) -> Pieces:
+def place_concats(graph: UnitGraph, blocked: set[str], reads: Mapping[tuple[str, str], str], block: int) -> Pieces:
     """Chooses the slices; channel offsets only, bytes follow once halos are known."""
     pieces = Pieces()
     for unit in reversed(list(graph)):

@@ -111,9 +111,8 @@ def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
     channels = np.zeros((n, layout.blocks * layout.block, h, w), dtype=layout.dtype)
     channels[:, :c] = array
     top, left = layout.halo.top, layout.halo.left
-    out[:, :, top : top + h, left : left + w] = channels.reshape(
-        n, layout.blocks, layout.block, h, w
-    ).transpose(0, 1, 3, 4, 2)
+    blocked = channels.reshape(n, layout.blocks, layout.block, h, w)
+    out[:, :, top : top + h, left : left + w] = blocked.transpose(0, 1, 3, 4, 2)
     return out
 
 
@@ -124,6 +123,4 @@ def unpack(stored: np.ndarray, layout: Layout) -> np.ndarray:
     n, c, h, w = layout.shape
     top, left = layout.halo.top, layout.halo.left
     inner = stored.reshape(layout.physical_shape)[:, :, top : top + h, left : left + w]
-    return np.ascontiguousarray(
-        inner.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c]
-    )
+    return np.ascontiguousarray(inner.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c])

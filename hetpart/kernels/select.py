@@ -7,7 +7,7 @@ Importing this file does not import tvm.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -154,7 +154,7 @@ def _conv(at: _Context) -> tuple[KernelCall, ...]:
     x, out = at.blocked(at.source(0)), at.blocked(at.output)
     constants = at.constants(w=1, b=2)
     kernel = _pair(constants["w"].shape[2:])
-    geometry = window(at.node, kernel, (x.h, x.w), (out.h, out.w))
+    geometry = window(at.node, kernel)
     layouts, sources = at.operands()
     spec = ConvSpec(
         x, out, kernel, geometry.strides, geometry.dilations, geometry.pads,
@@ -166,22 +166,12 @@ def _conv(at: _Context) -> tuple[KernelCall, ...]:
 def _conv_transpose(at: _Context) -> tuple[KernelCall, ...]:
     x, out = at.blocked(at.source(0)), at.blocked(at.output)
     constants = at.constants(w=1, b=2)
-    attributes = at.node.attributes
     kernel = _pair(constants["w"].shape[2:])
-    strides = _pair(attributes.get_ints("strides", (1, 1)))
-    dilations = _pair(attributes.get_ints("dilations", (1, 1)))
-    extra = attributes.get_ints("output_padding", (0, 0))
-    mode = attributes.get_string("auto_pad", "NOTSET")
-    pads = [int(p) for p in attributes.get_ints("pads", (0, 0, 0, 0))]
-    if attributes.get_ints("output_shape", None) or mode in ("SAME_UPPER", "SAME_LOWER"):
-        for i, (size, wanted) in enumerate(((x.h, out.h), (x.w, out.w))):
-            total = max(0, strides[i] * (size - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1 - wanted)
-            small = total // 2
-            pads[i], pads[i + 2] = (total - small, small) if mode == "SAME_LOWER" else (small, total - small)
+    geometry = window(at.node, kernel)
     layouts, sources = at.operands()
     spec = ConvTransposeSpec(
-        x, out, kernel, strides, dilations, (pads[0], pads[1], pads[2], pads[3]),
-        attributes.get_int("group", 1), "b" in constants, at.unit.steps, _all_blocked(layouts),
+        x, out, kernel, geometry.strides, geometry.dilations, geometry.pads,
+        at.node.attributes.get_int("group", 1), "b" in constants, at.unit.steps, _all_blocked(layouts),
     )  # fmt: skip
     return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
 
@@ -209,7 +199,7 @@ def _matmul(at: _Context) -> tuple[KernelCall, ...]:
 def _pool(at: _Context) -> tuple[KernelCall, ...]:
     x, out = at.blocked(at.source(0)), at.blocked(at.output)
     kernel = _pair(at.node.attributes.get_ints("kernel_shape", ()))
-    geometry = window(at.node, kernel, (x.h, x.w), (out.h, out.w))
+    geometry = window(at.node, kernel)
     mode = {"MaxPool": "max", "AveragePool": "average"}[at.node.op_type]
     include_pad = bool(at.node.attributes.get_int("count_include_pad", 0))
     spec = PoolSpec(x, out, mode, kernel, geometry.strides, geometry.dilations, geometry.pads, include_pad)
@@ -237,8 +227,7 @@ def _layer_norm(at: _Context) -> tuple[KernelCall, ...]:
     axis = at.node.attributes.get_int("axis", -1) % len(x.shape)
     length = math.prod(x.shape[axis:])
     constants = {
-        role: np.broadcast_to(data, x.shape[axis:]).reshape(length)
-        for role, data in at.constants(scale=1, b=2).items()
+        role: np.broadcast_to(data, x.shape[axis:]).reshape(length) for role, data in at.constants(scale=1, b=2).items()
     }
     spec = LayerNormSpec(
         x, out, math.prod(x.shape[:axis]), length, at.node.attributes.get_float("epsilon", 1e-5),
@@ -301,14 +290,13 @@ def _transpose(at: _Context) -> tuple[KernelCall, ...]:
 
 def _resize(at: _Context) -> tuple[KernelCall, ...]:
     x, out = at.blocked(at.source(0)), at.blocked(at.output)
+    vertical, horizontal = out.h / x.h, out.w / x.w
     scales = at.constant(2)
-    if scales is None or scales.size == 0:
-        factors = [out.h / x.h, out.w / x.w]
-    else:
-        factors = [float(f) for f in scales[-2:]]
+    if scales is not None and scales.size:
+        vertical, horizontal = (float(factor) for factor in scales[-2:])
     spec = ResizeSpec(
         x, out, at.node.attributes.get_string("mode", "nearest") or "nearest",
-        resize_lines(at.node, x.h, out.h, factors[0]), resize_lines(at.node, x.w, out.w, factors[1]),
+        resize_lines(at.node, x.h, out.h, vertical), resize_lines(at.node, x.w, out.w, horizontal),
     )  # fmt: skip
     return (KernelCall(spec, (at.source(0),), (at.output,)),)
 
@@ -348,7 +336,8 @@ def _anonymous(proto: onnx.ModelProto) -> bytes:
             names_of[:] = [names.setdefault(name, f"t{len(names)}") for name in names_of]
     graph.ClearField("value_info")
     graph.name = "unit"
-    return onnx.shape_inference.infer_shapes(proto, strict_mode=True).SerializeToString(deterministic=True)
+    serialised: bytes = onnx.shape_inference.infer_shapes(proto, strict_mode=True).SerializeToString(deterministic=True)
+    return serialised
 
 
 _SELECTORS: dict[str, Callable[[_Context], tuple[KernelCall, ...]]] = {
@@ -371,9 +360,8 @@ _SELECTORS: dict[str, Callable[[_Context], tuple[KernelCall, ...]]] = {
 }
 
 
-def _pair(values: object) -> tuple[int, int]:
-    first, second = values  # type: ignore[misc]  # shapes and attributes are sequences of two ints here
-    return int(first), int(second)
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return int(values[0]), int(values[1])
 
 
 def _all_blocked(layouts: tuple[Layout, ...]) -> tuple[Blocked, ...]:

@@ -158,7 +158,7 @@ class SoftmaxSpec(Spec):
 
 @dataclass(frozen=True)
 class LayerNormSpec(Spec):
-    """Layer normalisation of row-major (rows, length) over `length`. Constants: ``scale`` and ``b`` (length,) or absent.
+    """Layer normalisation of row-major (rows, length) over `length`. Constants: ``scale``, ``b`` (length,) or absent.
 
     ``rms`` leaves out the mean (RMSNormalization).
     """
@@ -250,7 +250,10 @@ class ResizeSpec(Spec):
 
 @dataclass(frozen=True)
 class PadSpec(Spec):
-    """Spatial padding of a Blocked map: `mode` is ``constant``, ``reflect`` or ``edge``; pads top, left, bottom, right."""
+    """Spatial padding of a Blocked map; `mode` is ``constant``, ``reflect`` or ``edge``.
+
+    `pads` are top, left, bottom, right; `value` fills a constant border.
+    """
 
     x: Blocked
     out: Blocked

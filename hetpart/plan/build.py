@@ -104,9 +104,7 @@ class _Builder:
         if waits or transfers:
             self.drafts[self.host].append(_Draft("(outputs)", Invocation("", (), ()), waits, transfers, 0))
 
-    def _meet(
-        self, processor: str, values: Sequence[str]
-    ) -> tuple[tuple[Wait, ...], tuple[tuple[str, str], ...]]:
+    def _meet(self, processor: str, values: Sequence[str]) -> tuple[tuple[Wait, ...], tuple[tuple[str, str], ...]]:
         """What a step on `processor` that reads `values` has to wait for and to bring over."""
         counts: dict[str, int] = {}
         transfers = []

@@ -81,9 +81,7 @@ def simulate(
     )
 
 
-def _crossing_us(
-    plan: Plan, processor: str, step: Step, transfer_us: Callable[[str, str, int], float] | None
-) -> float:
+def _crossing_us(plan: Plan, processor: str, step: Step, transfer_us: Callable[[str, str, int], float] | None) -> float:
     if transfer_us is None:
         return 0.0
     return sum(transfer_us(t.source, processor, plan.buffers[t.buffer].size) for t in step.transfers)

@@ -23,7 +23,7 @@ class Weights:
     def add(self, data: np.ndarray) -> int:
         """The byte offset of `data` (C order)."""
         data = np.require(data, requirements="C")
-        digest = hashlib.blake2b(data, digest_size=16).digest() + str(data.nbytes).encode()
+        digest = hashlib.blake2b(data.data, digest_size=16).digest() + str(data.nbytes).encode()
         if digest not in self._offsets:
             self._offsets[digest] = self.size_bytes
             self._parts.append((self.size_bytes, data))

@@ -100,7 +100,7 @@ def test_refusals(tmp_path: Path) -> None:
         link_module([], ["a-b"], triple, tmp_path)
     assert internal.value.code == "bad-symbol"
     with pytest.raises(InternalError) as internal:
-        link_module([kernel("k", triple, tmp_path, "puts(\"\")")], ["k"], triple, tmp_path)
+        link_module([kernel("k", triple, tmp_path, 'puts("")')], ["k"], triple, tmp_path)
     assert internal.value.code == "unresolved-symbol"
     assert "puts" in internal.value.message
     for damaged in (b"", b"\x7fELF\x01\x01", b"\x7fELF\x02\x01" + b"\xff" * 70):

@@ -34,9 +34,12 @@ def checked_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
     probe = tmp_path_factory.mktemp("probe")
     (probe / "probe.c").write_text("int main(void) { return 0; }\n")
     compiler = shutil.which("gcc") or shutil.which("clang") or "cc"
-    works = shutil.which(compiler) and not subprocess.run(
-        [compiler, *flags, "probe.c", "-o", "probe"], cwd=probe, capture_output=True, check=False
-    ).returncode
+    works = (
+        shutil.which(compiler)
+        and not subprocess.run(
+            [compiler, *flags, "probe.c", "-o", "probe"], cwd=probe, capture_output=True, check=False
+        ).returncode
+    )
     return runner([compiler, *(flags if works else [])])
 
 

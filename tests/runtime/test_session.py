@@ -190,7 +190,7 @@ def changed(plan: Plan, processor: str, index: int, **changes: Any) -> Plan:
         ("corrupt-plan", "without work-items", "gpu", 0, {"global_size": (0, 1, 1)}),
         ("corrupt-plan", "does not divide", "gpu", 0, {"local_size": (7, 1, 1)}),
         ("corrupt-plan", "an OpenCL step without a kernel", "gpu", 0, {"kernel": ""}),
-        ("cpu-module", "\"nothing\", which unit \"scale\" needs", "cpu", 0, {"kernel": "nothing"}),
+        ("cpu-module", '"nothing", which unit "scale" needs', "cpu", 0, {"kernel": "nothing"}),
         ("opencl-failed", "CL_INVALID_KERNEL_NAME", "gpu", 0, {"kernel": "nothing"}),
         ("opencl-failed", "CL_INVALID_ARG_INDEX", "gpu", 0, {"args": (0, 3, 3)}),
         ("opencl-failed", "local size", "gpu", 0, {"global_size": (1 << 20, 1, 1), "local_size": (1 << 20, 1, 1)}),
