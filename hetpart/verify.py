@@ -97,7 +97,7 @@ def difference(actual: np.ndarray, expected: np.ndarray) -> Difference:
         return Difference(wrong, float(worst))
     a, e = actual.astype(np.float64), expected.astype(np.float64)
     same = (a == e) | (np.isnan(a) & np.isnan(e))
-    delta = np.where(same, 0.0, a - e)
+    delta = np.subtract(a, e, out=np.zeros_like(a), where=~same)
     norm = float(np.linalg.norm(np.where(np.isfinite(e), e, 0.0)))
     error = float(np.linalg.norm(delta))
     if not math.isfinite(error):

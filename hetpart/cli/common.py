@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,9 +58,17 @@ def parse_dims(texts: list[str] | None) -> dict[str, int]:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """The one object that ``--json`` promises."""
-    json.dump(value, sys.stdout, indent=2)
+    """The one object that ``--json`` promises; JSON has no infinities and no NaN, so they become null."""
+    json.dump(_without_nan(value), sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def open_session(bundle: Path) -> Session:

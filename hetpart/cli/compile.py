@@ -102,7 +102,7 @@ def compile_(
         cpu_fallback=cpu_fallback,
         use_cache=not no_cache,
     )
-    with TerminalDisplay() as display:
+    with TerminalDisplay(hidden=bool(shown)) as display:
         report = build(
             model,
             target,

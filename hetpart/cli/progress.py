@@ -10,9 +10,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 
 class TerminalDisplay:
-    """A spinner with the running phase; use as a context manager."""
+    """A spinner with the running phase; use as a context manager.
 
-    def __init__(self) -> None:
+    Args:
+        hidden: show nothing, because something else is printed to standard error.
+    """
+
+    def __init__(self, *, hidden: bool = False) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -20,7 +24,7 @@ class TerminalDisplay:
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
-            disable=not sys.stderr.isatty(),
+            disable=hidden or not sys.stderr.isatty(),
         )
         self._task = self._progress.add_task("", total=None)
 

@@ -46,7 +46,9 @@ def run(
     for name, array in outputs.items():
         rows[name] = {"shape": list(array.shape), "dtype": str(array.dtype)}
         if array.size:
-            rows[name] |= {"min": float(np.min(array)), "max": float(np.max(array)), "mean": float(np.mean(array))}
+            with np.errstate(all="ignore"):  # infinite outputs are the model's affair
+                mean = float(np.mean(array, dtype=np.float64))
+            rows[name] |= {"min": float(np.min(array)), "max": float(np.max(array)), "mean": mean}
     if json:
         saved = str(output) if output else None
         print_json({"schema": 1, "plan": plan, "fallback_reason": reason, "outputs": rows, "saved": saved})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.parser
+import pytest
 
 _TINY = """<ir_version: 8, opset_import: ["" : 13]>
 tiny (float[1,4,16,16] image) => (float[1,10] logits) {
@@ -34,8 +35,8 @@ class Result:
     err: str
 
     def json(self) -> Any:
-        """The one JSON value on standard output."""
-        return json.loads(self.out)
+        """The one JSON value on standard output; NaN and the like are none."""
+        return json.loads(self.out, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
 
 
 Cli = Callable[..., Result]

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 
@@ -52,6 +54,18 @@ def test_trace_is_a_chrome_trace(cli: Cli, gpu_bundle: Path, folder: Path) -> No
 def test_zip_runs_like_the_folder(cli: Cli, tiny: Path, host_bundle: Path, folder: Path) -> None:
     assert cli("compile", tiny, "--zip", "--verify", "none").code == 0
     assert cli("run", "tiny.hetpart.zip", "--json").json() == cli("run", host_bundle, "--json").json()
+
+
+def test_outputs_that_are_no_numbers(cli: Cli, folder: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 13]> g (float[1,8] x) => (float[1,8] y) { y = Log(x) }'
+    onnx.save(onnx.parser.parse_model(text), "log.onnx")
+    assert cli("compile", "log.onnx", "--json").json()["verify"]["outputs"]["y"]["max_abs"] < 1e-5
+    result = cli("run", "log.hetpart", "--json")
+    assert (result.err, result.json()["outputs"]["y"]["mean"]) == ("", None)
+    np.save("x.npy", np.array([[0, 1, 2, 3, 4, 5, 6, np.inf]], np.float32))
+    result = cli("run", "log.hetpart", "--input", "x=x.npy")
+    assert "min -inf  max inf  mean nan" in result.out
+    assert result.err == ""
 
 
 def _input_files() -> None:

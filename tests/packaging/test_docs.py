@@ -48,15 +48,22 @@ def test_the_verb_s_page_says_what_a_user_wants_to_know(verb: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_the_pages_exist(page: Path) -> None:
     text = page.read_text()
-    for verb, rest in re.findall(r"^\s+(?:\$ )?hetpart ([a-z]+)(.*)$", text, re.MULTILINE):
+    for verb, rest in re.findall(r"^(?:\$ )?hetpart ([a-z]+)(.*)$", _code(text), re.MULTILINE):
         assert verb in FLAGS, f"hetpart {verb}"
         used = set(re.findall(r"(?<=[ \[])--?[A-Za-z][\w-]*", rest.split("#")[0]))
         assert used <= FLAGS[verb], f"hetpart {verb}{rest}"
-    for model in re.findall(r"python -m examples\.zoo (\w+)", text):
+    for model in re.findall(r"python -m examples\.zoo ([a-z]\w+)", _code(text)):
         assert model in zoo.names()
     makefile = (ROOT / "Makefile").read_text()
-    for goal in re.findall(r"^\s+make ([\w-]+)|`make ([\w-]+)`", text, re.MULTILINE):
-        assert re.search(rf"^{''.join(goal)}:", makefile, re.MULTILINE), f"make {''.join(goal)}"
+    for goal in re.findall(r"^make ([\w-]+)", _code(text), re.MULTILINE) + re.findall(r"`make ([\w-]+)`", text):
+        assert re.search(rf"^{goal}:", makefile, re.MULTILINE), f"make {goal}"
+
+
+def _code(text: str) -> str:
+    """The indented and the fenced blocks, without indentation."""
+    fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    indented = re.findall(r"^ {4}\s*(.*)$", text, re.MULTILINE)
+    return "\n".join((*fenced, *indented))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

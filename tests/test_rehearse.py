@@ -1,0 +1,64 @@
+"""A wrong result never gets a bundle's name. Here it is the reference that is bent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hetpart
+from hetpart import rehearse
+from hetpart.compiler import Options
+from hetpart.errors import InternalError
+from tests.cli.support import write_tiny
+
+
+@pytest.fixture
+def bent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime's results, off by 1 %: the model's output, and what the second convolution's unit makes."""
+    true_reference = rehearse.reference
+
+    def reference(source: Any, inputs: Any, outputs: list[str] | None = None) -> dict[str, np.ndarray]:
+        results = true_reference(source, inputs, outputs)
+        return {name: a * np.float32(1.01) if name in ("d", "logits") else a for name, a in results.items()}
+
+    monkeypatch.setattr(rehearse, "reference", reference)
+
+
+def compiled(folder: Path, **arguments: Any) -> InternalError:
+    model = write_tiny(folder / "tiny.onnx")
+    with pytest.raises(InternalError) as caught:
+        hetpart.compile(model, output=folder / "out", **arguments)
+    assert sorted(path.name for path in folder.iterdir()) == ["tiny.onnx"]
+    assert caught.value.code == "wrong-result"
+    return caught.value
+
+
+@pytest.mark.usefixtures("bent")
+@pytest.mark.parametrize("target", ["host", "sd855"])
+def test_a_wrong_output_is_named(tmp_path: Path, target: str) -> None:
+    error = compiled(tmp_path, target=target)
+    assert error.node == "logits"
+    assert "--verify segments" in str(error.hint)
+
+
+@pytest.mark.usefixtures("bent")
+def test_segments_names_the_first_wrong_unit(tmp_path: Path) -> None:
+    assert compiled(tmp_path, verify="segments").node == "conv2"
+
+
+@pytest.mark.parametrize("verify", ["outputs", "segments"])
+def test_every_plan_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verify: str) -> None:
+    compared = []
+    true_require = rehearse.require_equal
+
+    def require_equal(differences: Any, expected: Any, how: str) -> None:
+        compared.append(how.split(":")[0])
+        true_require(differences, expected, how)
+
+    monkeypatch.setattr(rehearse, "require_equal", require_equal)
+    options = Options(strategy="gpu", cpu_fallback=True)
+    hetpart.compile(write_tiny(tmp_path / "tiny.onnx"), output=tmp_path / "out", options=options, verify=verify)
+    assert compared == ["plan main", "plan cpu"]
