@@ -17,10 +17,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
 }
 """The rules of each processor kind, in the order in which they are asked."""
 
+_EMITTED = frozenset({"cpu", "opencl"})
+"""Processor kinds that hetpart generates code for: a view of what lies there is free."""
+
 
 def judge(unit: Unit, graph: UnitGraph, processor: Processor) -> Verdict:
     """Whether `unit` can run on `processor`: the first rule that applies decides, none means supported."""
-    if unit.kind == "view":
+    if unit.kind == "view" and processor.kind in _EMITTED:
         return Verdict("supported", "ok", "a view moves no data")
     verdict = first_match(RULES[processor.kind], Subject(unit, graph, processor))
     return verdict or Verdict("supported", "ok", "hetpart has a kernel for it")

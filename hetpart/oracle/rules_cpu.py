@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from hetpart.oracle.rules_common import FLOAT32_ONLY, SIZES
-from hetpart.oracle.tvm_ops import CONSTANT_INPUTS, MISREAD, NEEDS_LIBRARY, VERIFIED
-from hetpart.oracle.tvm_traps import TRAPS, dtype_of
+from hetpart.oracle.tvm_ops import CONSTANT_INPUTS, NEEDS_LIBRARY, NEVER_RIGHT, VERIFIED
+from hetpart.oracle.tvm_traps import dtype_of, trapped
 from hetpart.oracle.verdict import Rule, Subject
 
 _DTYPES = frozenset(
@@ -30,16 +30,16 @@ def _needs_library(at: Subject) -> str | None:
 
 def _unknown_to_tvm(at: Subject) -> str | None:
     for node in _generic_nodes(at):
-        if node.op_type in MISREAD:
-            return f"{node.op_type}: {MISREAD[node.op_type]}"
-        if node.op_type not in VERIFIED and node.op_type not in TRAPS:
+        if node.op_type in NEVER_RIGHT:
+            return f"{node.op_type}: {NEVER_RIGHT[node.op_type]}"
+        if node.op_type not in VERIFIED:
             return f"hetpart has no kernel for {node.op_type}, and TVM's importer lacks it or gets it wrong"
     return None
 
 
 def _wrong_in_tvm(at: Subject) -> str | None:
     for node in _generic_nodes(at):
-        if node.op_type in TRAPS and (what := TRAPS[node.op_type](node, at.graph)) is not None:
+        if (what := trapped(node)) is not None:
             return f"TVM's importer does not get this right: {what}"
     return None
 
@@ -56,7 +56,7 @@ def _parameter_not_constant(at: Subject) -> str | None:
 def _dtype_without_code(at: Subject) -> str | None:
     for node in _generic_nodes(at):
         for value in (*node.inputs, *node.outputs):
-            if value is not None and value.name and (kind := dtype_of(value, at.graph)) not in _DTYPES:
+            if value is not None and value.name and (kind := dtype_of(value)) not in _DTYPES:
                 return f"{value.name} is {kind or 'of unknown type'}, for which no code is made"
     return None
 

@@ -1,139 +1,130 @@
-"""Attributes with which TVM's importer is wrong or gives up although it knows the operator.
+"""What TVM's importer gets wrong about operators that it knows, as a table with a reason each.
 
-Each trap is one small function from a node to a sentence (None: not trapped). Most of these import and run without
-complaint and give wrong values. Source: see hetpart.oracle.tvm_ops; the failing tests were sorted by attribute.
+Most of these import and run without complaint and give wrong values, which random inputs need not reveal. The oracle
+asks the table for its verdict and the code generator asks it again before it calls the importer. Source: see
+hetpart.oracle.tvm_ops; the failing tests were sorted by attribute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.graph.units import UnitGraph
 
-Trap = Callable[[ir.Node, UnitGraph], str | None]
+@dataclass(frozen=True)
+class Trap:
+    """The importer is wrong about a node of `operators` to which `applies`, for `reason`."""
+
+    operators: tuple[str, ...]
+    applies: Callable[[ir.Node], bool]
+    reason: str
 
 
-def dtype_of(value: ir.Value | None, graph: UnitGraph) -> str:
-    """Numpy name of a value's element type; empty for an input that is left out."""
-    if value is None or not value.name:
-        return ""
-    if value.name in graph.types:
-        return graph.types[value.name].dtype
-    return str(value.dtype.numpy()) if value.dtype is not None else ""
+def trapped(node: ir.Node) -> str | None:
+    """The operator and the reason of the first trap that `node` falls into."""
+    for trap in TRAPS:
+        if node.op_type in trap.operators and trap.applies(node):
+            return f"{node.op_type}: {trap.reason}"
+    return None
+
+
+def dtype_of(value: ir.Value | None) -> str:
+    """Numpy name of a value's element type; empty if it is unknown or the value is left out."""
+    return str(value.dtype.numpy()) if value is not None and value.dtype is not None else ""
 
 
 def _input(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
-def _batch_normalization(node: ir.Node, graph: UnitGraph) -> str | None:
-    if node.attributes.get_int("training_mode", 0) != 0:
-        return "BatchNormalization in training mode"
-    return None
+def _reads(node: ir.Node, index: int, *dtypes: str) -> bool:
+    return dtype_of(_input(node, index)) in dtypes
 
 
-def _conv_transpose(node: ir.Node, graph: UnitGraph) -> str | None:
-    if "output_shape" in node.attributes:
-        return "ConvTranspose with output_shape: the result has another shape"
-    return None
+def _makes(node: ir.Node, *dtypes: str) -> bool:
+    return dtype_of(node.outputs[0]) in dtypes
 
 
-def _dequantize_linear(node: ir.Node, graph: UnitGraph) -> str | None:
-    kind = dtype_of(_input(node, 0), graph)
-    if kind not in ("int8", "uint8", "int32") or node.attributes.get_int("block_size", 0) != 0:
-        return f"DequantizeLinear of {kind}, or by blocks"
-    return None
+def _later_outputs(node: ir.Node) -> bool:
+    return any(value.name for value in node.outputs[1:])
 
 
-def _eye_like(node: ir.Node, graph: UnitGraph) -> str | None:
-    if dtype_of(_input(node, 0), graph) != dtype_of(node.outputs[0], graph):
-        return "EyeLike that changes the type"
-    return None
+def _reads_nothing(node: ir.Node) -> bool:
+    data = _input(node, 0)
+    return data is not None and data.shape is not None and 0 in data.shape
 
 
-def _is_inf(node: ir.Node, graph: UnitGraph) -> str | None:
-    if 0 in (node.attributes.get_int("detect_negative", 1), node.attributes.get_int("detect_positive", 1)):
-        return "IsInf of one sign only: the attribute is ignored"
-    return None
+def _fractional_size(node: ir.Node) -> bool:
+    """Whether the scales of a Resize do not give whole sizes."""
+    data, scales = _input(node, 0), _input(node, 2)
+    if data is None or data.shape is None or scales is None or scales.const_value is None:
+        return False
+    factors = scales.const_value.numpy()
+    if factors.size != len(data.shape):
+        return False  # empty, where sizes are given instead
+    sizes = factors * data.shape.numpy()
+    return bool(np.any(sizes != np.floor(sizes)))
 
 
-def _later_outputs(node: ir.Node, graph: UnitGraph) -> str | None:
-    if any(value.name for value in node.outputs[1:]):
-        return f"{node.op_type} with more than its first output"
-    return None
+def _flag(name: str) -> Callable[[ir.Node], bool]:
+    return lambda node: node.attributes.get_int(name, 0) != 0
 
 
-def _mod(node: ir.Node, graph: UnitGraph) -> str | None:
-    if node.attributes.get_int("fmod", 0) != 0:
-        return "Mod with fmod: wrong for infinite and zero divisors"
-    return None
+def _has(name: str) -> Callable[[ir.Node], bool]:
+    return lambda node: name in node.attributes
 
 
-def _one_hot(node: ir.Node, graph: UnitGraph) -> str | None:
-    kind = dtype_of(node.outputs[0], graph)
-    return f"OneHot of {kind} values: the result has another type" if kind != "int64" else None
+def _text_other_than(name: str, default: str) -> Callable[[ir.Node], bool]:
+    return lambda node: node.attributes.get_string(name, default) != default
 
 
-def _pow(node: ir.Node, graph: UnitGraph) -> str | None:
-    if dtype_of(_input(node, 0), graph) != dtype_of(_input(node, 1), graph):
-        return "Pow of two different types"
-    return None
+def _one_sign(node: ir.Node) -> bool:
+    return 0 in (node.attributes.get_int("detect_negative", 1), node.attributes.get_int("detect_positive", 1))
 
 
-def _quantize_linear(node: ir.Node, graph: UnitGraph) -> str | None:
-    kind = dtype_of(node.outputs[0], graph)
-    if kind not in ("int8", "uint8") or node.attributes.get_int("block_size", 0) != 0:
-        return f"QuantizeLinear to {kind}, or by blocks"
-    return None
+def _symmetric(node: ir.Node) -> bool:
+    return node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "half_pixel_symmetric"
 
 
-def _reduce_bool(node: ir.Node, graph: UnitGraph) -> str | None:
-    return f"{node.op_type} of booleans" if dtype_of(_input(node, 0), graph) == "bool" else None
+REDUCTIONS = (
+    "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+    "ReduceSum", "ReduceSumSquare",
+)  # fmt: skip
 
-
-def _resize(node: ir.Node, graph: UnitGraph) -> str | None:
-    for flag in ("antialias", "exclude_outside"):
-        if node.attributes.get_int(flag, 0) != 0:
-            return f"Resize with {flag}: the attribute is ignored"
-    if "axes" in node.attributes:
-        return "Resize with axes"
-    if node.attributes.get_string("keep_aspect_ratio_policy", "stretch") != "stretch":
-        return "Resize with keep_aspect_ratio_policy"
-    if node.attributes.get_string("coordinate_transformation_mode", "half_pixel") == "half_pixel_symmetric":
-        return "Resize with half_pixel_symmetric coordinates"
-    scales, data = _input(node, 2), _input(node, 0)
-    if scales is None or not scales.name or data is None or not graph.is_constant(scales.name):
-        return None
-    sizes = graph.constant(scales.name) * np.asarray(graph.types[data.name or ""].shape)
-    if scales.name and np.any(sizes != np.floor(sizes)):
-        return "Resize by scales that do not give whole sizes: coordinates are off"
-    return None
-
-
-def _space_to_depth(node: ir.Node, graph: UnitGraph) -> str | None:
-    if node.attributes.get_string("mode", "DCR") != "DCR":
-        return "SpaceToDepth with mode CRD: the attribute is ignored"
-    return None
-
-
-TRAPS: dict[str, Trap] = {
-    "BatchNormalization": _batch_normalization,
-    "ConvTranspose": _conv_transpose,
-    "DequantizeLinear": _dequantize_linear,
-    "EyeLike": _eye_like,
-    "IsInf": _is_inf,
-    "LayerNormalization": _later_outputs,
-    "MaxPool": _later_outputs,
-    "Mod": _mod,
-    "OneHot": _one_hot,
-    "Pow": _pow,
-    "QuantizeLinear": _quantize_linear,
-    "ReduceMax": _reduce_bool,
-    "ReduceMin": _reduce_bool,
-    "Resize": _resize,
-    "SpaceToDepth": _space_to_depth,
-}
-"""Operators that are right except for their trap."""
+TRAPS = (
+    Trap(("BatchNormalization",), _flag("training_mode"), "training mode is computed as inference"),
+    Trap(("ConvTranspose",), _has("output_shape"), "the attribute output_shape is ignored"),
+    Trap(
+        ("DequantizeLinear",), lambda node: not _reads(node, 0, "int8", "uint8", "int32"),
+        "only int8, uint8 and int32 are read right",
+    ),
+    Trap(("DequantizeLinear", "QuantizeLinear"), _flag("block_size"), "scales of blocks are misread"),
+    Trap(
+        ("EyeLike",), lambda node: dtype_of(_input(node, 0)) != dtype_of(node.outputs[0]),
+        "the result has the type of the input",
+    ),
+    Trap(("IsInf",), _one_sign, "the sign to detect is ignored"),
+    Trap(("LayerNormalization",), _later_outputs, "mean and inverse deviation are returned as scalars"),
+    Trap(("MaxPool",), _later_outputs, "only the first output is right"),
+    Trap(("Mod",), _flag("fmod"), "fmod is wrong for infinite and zero divisors"),
+    Trap(("OneHot",), lambda node: not _makes(node, "int64"), "values that are not int64 come back with another type"),
+    Trap(
+        ("Pow",), lambda node: dtype_of(_input(node, 0)) != dtype_of(_input(node, 1)),
+        "base and exponent have two different types",
+    ),
+    Trap(("QuantizeLinear",), lambda node: not _makes(node, "int8", "uint8"), "only int8 and uint8 are made right"),
+    Trap(REDUCTIONS, _reads_nothing, "a reduction over nothing gives another value"),
+    Trap(("ReduceMax", "ReduceMin"), lambda node: _reads(node, 0, "bool"), "booleans are not reduced right"),
+    Trap(("Resize",), _flag("antialias"), "the attribute antialias is ignored"),
+    Trap(("Resize",), _flag("exclude_outside"), "the attribute exclude_outside is ignored"),
+    Trap(("Resize",), _has("axes"), "the attribute axes is misread"),
+    Trap(
+        ("Resize",), _text_other_than("keep_aspect_ratio_policy", "stretch"), "keep_aspect_ratio_policy is misread",
+    ),
+    Trap(("Resize",), _symmetric, "half_pixel_symmetric coordinates are misread"),
+    Trap(("Resize",), _fractional_size, "coordinates are off where scales do not give whole sizes"),
+    Trap(("SpaceToDepth",), _text_other_than("mode", "DCR"), "the attribute mode is ignored"),
+)  # fmt: skip

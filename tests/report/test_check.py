@@ -52,7 +52,7 @@ def test_shares_count_nodes_and_macs() -> None:
     assert [node.op for node in report.nodes] == ["Conv", "Relu", "CumSum", "Relu", "Reshape"]
     assert report.unsupported_share("cpu") == 0
     assert report.unsupported_share("gpu") == pytest.approx(1 / 5)
-    assert report.unsupported_share("dsp") == pytest.approx(4 / 5)
+    assert report.unsupported_share("dsp") == 1
     assert report.unsupported_mac_share("gpu") == 0
     assert report.unsupported_mac_share("dsp") == 1
 

@@ -22,8 +22,8 @@ from tvm.relax.frontend.onnx import from_onnx
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.build import aligned, load
-from hetpart.kernels.cpu.onnx_denied import no_kernel, refuse_denied
 from hetpart.kernels.cpu.onnx_feeds import random_feeds
+from hetpart.kernels.cpu.onnx_trust import no_kernel, require_trusted
 from hetpart.kernels.cpu.runs import copy_kernel
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import OnnxSpec
@@ -66,11 +66,11 @@ def lower(spec: OnnxSpec, isa: Isa, symbol: str) -> LoweredOp:
     """The kernels of `spec`, named after `symbol`.
 
     Raises:
-        HetpartError: ``no-kernel`` if TVM cannot import the model, gets it wrong (`onnx_denied`), gives other types
+        HetpartError: ``no-kernel`` if TVM cannot import the model, gets it wrong (`onnx_trust`), gives other types
             than `spec` says, or needs a library routine (sorting, non-maximum suppression).
     """
     model = onnx.load_from_string(spec.model)
-    refuse_denied(model)
+    require_trusted(model)
     module = _legalise(model)
     walk = _Walk(model, module, spec, symbol)
     return walk.result()
