@@ -27,7 +27,7 @@ def cache(
 
     Exit code 0: done; 2: it cannot be cleared.
     """
-    from hetpart.codegen.cache import cache_root, cache_size, clear_cache
+    from hetpart.cache import cache_root, cache_size, clear_cache
 
     size = clear_cache() if action is Action.CLEAR else cache_size()
     if json:

@@ -18,9 +18,10 @@ import numpy as np
 
 from hetpart.bundle.read import Bundle, read_bundle
 from hetpart.bundle.toolchain import RUNTIME, zig
+from hetpart.cache import cache_root
 from hetpart.errors import HetpartError
 from hetpart.runtime.inputs import checked_inputs
-from hetpart.runtime.library import cache_folder, runner
+from hetpart.runtime.library import runner
 
 TRIPLE = "aarch64-linux-gnu"
 SYSROOT_FORMAT = "1"
@@ -43,7 +44,7 @@ exec chroot "$root" /usr/bin/qemu-aarch64-static -E POCL_CACHE_DIR=/cache -E POC
 def default_sysroot() -> Path:
     """``$HETPART_SYSROOT``, or where ``emulation/sysroot.sh`` puts it by itself."""
     chosen = os.environ.get("HETPART_SYSROOT")
-    return Path(chosen) if chosen else cache_folder() / "sysroot-arm64"
+    return Path(chosen) if chosen else cache_root() / "sysroot-arm64"
 
 
 def emulate(

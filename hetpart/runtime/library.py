@@ -10,18 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hetpart.bundle.toolchain import RUNTIME, compiler, run_tool
+from hetpart.cache import cache_root
 from hetpart.errors import HetpartError
 
 CFLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pedantic", "-fvisibility=hidden")
 LIBRARIES = ("-lpthread", "-ldl")
 
 _RUNNER = "run_main.c"
-
-
-def cache_folder() -> Path:
-    """Where hetpart keeps what it can make again: ``$XDG_CACHE_HOME/hetpart`` or ``~/.cache/hetpart``."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "hetpart"
 
 
 def runtime_library() -> Path:
@@ -43,7 +38,7 @@ def _built(name: str, command: Sequence[str], arguments: Sequence[str]) -> Path:
     digest = hashlib.sha256(repr((line, platform.machine())).encode())
     for path in sorted(RUNTIME.rglob("*.[ch]")):
         digest.update(path.read_bytes())
-    folder = cache_folder() / "runtime" / digest.hexdigest()[:16]
+    folder = cache_root() / "runtime" / digest.hexdigest()[:16]
     if (folder / name).exists():
         return folder / name
     try:
