@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,17 @@ def test_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hetpart.runtime.opencl_loader.find_spec", lambda name: None)
     use_packaged_opencl()
     assert not any(name in os.environ for name in NAMES)
+
+
+def test_a_machine_without_a_linker_gets_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("pyopencl")
+    pytest.importorskip("pocl_binary_distribution")
+    shell = shutil.which("sh")
+    assert shell
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sh").symlink_to(shell)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    use_packaged_opencl()
+    version = subprocess.run(["ld", "--version"], capture_output=True, text=True, check=True)
+    assert "LLD" in version.stdout
