@@ -1,11 +1,9 @@
-"""Cut units out of a model as ONNX models of their own: what a reference, an importer or a bug report runs.
+"""Cuts a unit out of a model as an ONNX model of its own: what a reference or an importer runs.
 
 An extracted model holds the very nodes of the whole one, so onnxruntime without optimisations computes the same bits.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import onnx
@@ -22,51 +20,23 @@ def unit_model(graph: UnitGraph, unit: Unit) -> onnx.ModelProto:
     Raises:
         InternalError: ``no-onnx-nodes`` for a repack unit, ``undeclared-read`` if the unit reads what it does not list.
     """
-    return _extract(graph, unit.name, (unit,), unit.inputs, unit.outputs)
-
-
-def segment_model(graph: UnitGraph, units: Sequence[Unit]) -> onnx.ModelProto:
-    """Several units, given in topological order, as one model.
-
-    Its inputs are the values that they read and none of them makes, in order of first use; its outputs those of their
-    outputs that other units read or that are graph outputs.
-
-    Raises:
-        InternalError: as `unit_model`; or ``empty-segment``.
-    """
-    if not units:
-        raise InternalError("empty-segment", "a segment needs at least one unit")
-    inside = {unit.name for unit in units}
-    made = [value for unit in units for value in unit.outputs]
-    inputs = dict.fromkeys(value for unit in units for value in unit.inputs if value not in made)
-    results = set(graph.outputs)
-    outputs = [v for v in made if v in results or not inside.issuperset(graph.consumers.get(v, ()))]
-    return _extract(graph, units[0].name, units, tuple(inputs), tuple(outputs))
-
-
-def _extract(
-    graph: UnitGraph, name: str, units: Sequence[Unit], inputs: Sequence[str], outputs: Sequence[str]
-) -> onnx.ModelProto:
-    available = set(inputs)
+    if not unit.nodes:
+        raise InternalError("no-onnx-nodes", f"a {unit.kind} unit cannot be cut out as ONNX", node=unit.name)
+    available = set(unit.inputs)
     constants: dict[str, onnx.TensorProto] = {}
-    nodes = []
-    for unit in units:
-        if not unit.nodes:
-            raise InternalError("no-onnx-nodes", f"a {unit.kind} unit cannot be cut out as ONNX", node=unit.name)
-        for node in unit.nodes:
-            for value in (value.name for value in node.inputs if value is not None and value.name):
-                if value in available or value in constants:
-                    continue
-                if not graph.is_constant(value):
-                    raise InternalError("undeclared-read", f"the unit reads '{value}', unlisted", node=unit.name)
-                constants[value] = _initializer(graph, value)
-            available.update(value.name for value in node.outputs if value.name)
-            nodes.append(ir.to_proto(node))
+    for node in unit.nodes:
+        for value in (value.name for value in node.inputs if value is not None and value.name):
+            if value in available or value in constants:
+                continue
+            if not graph.is_constant(value):
+                raise InternalError("undeclared-read", f"the unit reads '{value}', unlisted", node=unit.name)
+            constants[value] = _initializer(graph, value)
+        available.update(value.name for value in node.outputs if value.name)
     body = helper.make_graph(
-        nodes,
-        name,
-        [_value_info(graph, value) for value in inputs],
-        [_value_info(graph, value) for value in outputs],
+        [ir.to_proto(node) for node in unit.nodes],
+        unit.name,
+        [_value_info(graph, value) for value in unit.inputs],
+        [_value_info(graph, value) for value in unit.outputs],
         initializer=list(constants.values()),
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in graph.model.opset_imports.items()]

@@ -8,13 +8,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from examples import zoo
 from hetpart.errors import InternalError
 from hetpart.frontend import import_model
-from hetpart.graph.extract import segment_model, unit_model
+from hetpart.graph.extract import unit_model
 from hetpart.graph.units import Unit, UnitGraph
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import optimisation_level, run_pipeline
@@ -57,31 +55,6 @@ def test_every_unit_alone(name: str) -> None:
         check(model, values)
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.sampled_from(NAMES), st.data())
-def test_any_two_cuts(name: str, data: st.DataObject) -> None:
-    graph, values = fused(name)
-    units = list(graph)
-    low, high = sorted(data.draw(st.tuples(st.integers(0, len(units)), st.integers(0, len(units)))))
-    parts = [part for part in (units[:low], units[low:high], units[high:]) if part]
-    made = set(graph.inputs)
-    for part in parts:
-        model = segment_model(graph, part)
-        assert made.issuperset(value.name for value in model.graph.input)
-        made.update(value.name for value in model.graph.output)
-        check(model, values)
-    assert made.issuperset(graph.outputs)
-
-
-def test_a_value_read_inside_and_outside_is_an_output() -> None:
-    body = "a = Softmax(x) b = LogSoftmax(a) c = MatMul(a, d) e = Softmax(b) y = Add(c, e)"
-    graph = fuse(parse(f"(float[2,4] x) => (float[2,4] y) {{ {body} }}", d=np.eye(4, dtype=np.float32)))
-    units = list(graph)
-    model = segment_model(graph, units[:2])
-    assert [value.name for value in model.graph.input] == ["x"]
-    assert {value.name for value in model.graph.output} == {"a", "b"}
-
-
 def test_shared_tensors_get_the_names_of_their_values() -> None:
     shared = ir.tensor(np.eye(4, dtype=np.float32), name="other")
     model = parse("(float[2,4] x) => (float[2,4] y) { y = MatMul(x, w) }", w=np.zeros((4, 4), np.float32))
@@ -95,7 +68,8 @@ def test_shared_tensors_get_the_names_of_their_values() -> None:
 
 def test_constants_read_twice_are_there_once() -> None:
     graph = fuse(parse("(float[2] x) => (float[2] y) { a = Add(x, c) y = Mul(a, c) }", c=np.ones(2, np.float32)))
-    assert len(segment_model(graph, list(graph)).graph.initializer) == 1
+    (unit,) = graph
+    assert len(unit_model(graph, unit).graph.initializer) == 1
 
 
 def test_equal_cuts_give_equal_bytes() -> None:
@@ -117,8 +91,3 @@ def test_a_unit_that_hides_an_input() -> None:
     unit = next(iter(graph))
     with pytest.raises(InternalError, match="'z'"):
         unit_model(graph, Unit(unit.name, unit.kind, unit.nodes, ("x",), unit.outputs))
-
-
-def test_an_empty_segment() -> None:
-    with pytest.raises(InternalError, match="empty-segment"):
-        segment_model(fused("resnet18")[0], [])

@@ -19,6 +19,7 @@ from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import Run, choose_tile, even_runs, on_piece, piece_count
 from hetpart.kernels.cpu.vectors import Accumulators, splat, vector
 from hetpart.kernels.isa import Isa
+from hetpart.kernels.strides import broadcast_strides
 
 RESIDENT_BYTES = 512 << 10
 """A right-hand side up to this size stays in the L2 cache while the rows of the left-hand side pass by."""
@@ -142,14 +143,12 @@ def operand_slice(
         column: first column.
         width: how many.
     """
-    coordinates = decode(row, out[:-1]) if len(out) > 1 else []
+    *outer, inner = broadcast_strides(operand, out)
     offset: Expr = 0
-    stride = operand[-1]
-    for size, coordinate in zip(reversed(operand[:-1]), reversed(coordinates), strict=True):
-        if size > 1:
+    for stride, coordinate in zip(outer, decode(row, out[:-1]) if outer else [], strict=True):
+        if stride:
             offset = offset + coordinate * stride
-        stride *= size
-    if operand[-1] == 1:
+    if inner == 0:
         return splat(buffer[offset], width)
     return buffer[vector(width, offset + column)]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from tvm.tirx.script.builder import ir as T
 
-from hetpart.errors import InternalError
 from hetpart.kernels.cpu.emit import Expr, decode
+from hetpart.kernels.strides import broadcast_strides, row_major_strides
 
 ITEM_ELEMENTS = 2048
 """Aim of one work item: large against its overhead, small enough to share."""
@@ -59,11 +59,6 @@ class Nest:
         return -(-self.rows // self.rows_per_item) * self.pieces
 
 
-def row_major_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Strides of a dense row-major tensor, in elements."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
 def collapse(extents: Sequence[int], strides: Sequence[Sequence[int]]) -> Nest:
     """The shortest nest that visits the same elements in the same order."""
     loops = [(extent, tuple(s[i] for s in strides)) for i, extent in enumerate(extents) if extent != 1]
@@ -82,14 +77,7 @@ def collapse(extents: Sequence[int], strides: Sequence[Sequence[int]]) -> Nest:
 
 def broadcast_nest(out: Sequence[int], shapes: Sequence[Sequence[int]]) -> Nest:
     """Loops over `out` (tensor 0) and tensors of `shapes` that broadcast to it by ONNX's rules."""
-    strides = [row_major_strides(out)]
-    for shape in shapes:
-        padded = (1,) * (len(out) - len(shape)) + tuple(shape)
-        if len(padded) != len(out) or any(have not in (1, want) for have, want in zip(padded, out, strict=True)):
-            raise InternalError("kernel-layout", f"shape {tuple(shape)} does not broadcast to {tuple(out)}")
-        dense = row_major_strides(padded)
-        strides.append(tuple(0 if extent == 1 else step for extent, step in zip(padded, dense, strict=True)))
-    return collapse(out, strides)
+    return collapse(out, [row_major_strides(out), *(broadcast_strides(shape, out) for shape in shapes)])
 
 
 def for_each_run(item: Expr, nest: Nest, body: Callable[[list[Expr], Expr], None]) -> None:

@@ -17,9 +17,10 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.errors import InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, range_kernel, storage_dtype
 from hetpart.kernels.cpu.runs import copy_run
-from hetpart.kernels.cpu.strided import Nest, collapse, for_each_run, row_major_strides
+from hetpart.kernels.cpu.strided import Nest, collapse, for_each_run
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import TransposeSpec
+from hetpart.kernels.strides import row_major_strides
 
 TILE = 16
 """Side of a tile: one cache line of float32."""

@@ -13,9 +13,10 @@ from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps, steps
 from hetpart.kernels.opencl.blocked import Operand, Position, describe, index
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import RowOperand, RowVectors, broadcast_strides
+from hetpart.kernels.opencl.plain import RowOperand, RowVectors
 from hetpart.kernels.opencl.text import const_in, for_range, kernel, result
 from hetpart.kernels.spec import EltwiseSpec
+from hetpart.kernels.strides import broadcast_strides
 
 VECTORS_PER_ITEM = 1024
 """Of a row-major row, on tile devices: enough work to hide the cost of starting an item."""

@@ -13,9 +13,10 @@ from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.gemm import GemmTile
 from hetpart.kernels.opencl.grid import item
-from hetpart.kernels.opencl.plain import RowOperand, Strided, broadcast_strides
+from hetpart.kernels.opencl.plain import RowOperand, Strided
 from hetpart.kernels.opencl.text import affine, const_in, kernel, result
 from hetpart.kernels.spec import MatmulSpec
+from hetpart.kernels.strides import broadcast_strides
 
 
 @dataclass(frozen=True)

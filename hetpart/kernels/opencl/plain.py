@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl.text import for_range, indent, splat, vector
+from hetpart.kernels.strides import broadcast_strides
 
 
 @dataclass(frozen=True)
@@ -125,19 +125,6 @@ class Strided:
             text = text if number == 0 else f"{text} % {extent}"
             parts.append(text if stride == 1 else f"{text} * {stride}")
         return " + ".join(parts) or "0"
-
-
-def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides of a dense tensor, in elements."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
-def broadcast_strides(shape: tuple[int, ...], out: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides with which `shape` is read under ONNX broadcasting to `out`; 0 where it repeats."""
-    padded = (1,) * (len(out) - len(shape)) + shape
-    if len(padded) != len(out) or any(a not in (1, b) for a, b in zip(padded, out, strict=True)):
-        raise InternalError("operand-layout", f"{shape} does not broadcast to {out}")
-    return tuple(stride if extent > 1 else 0 for extent, stride in zip(padded, row_major(padded), strict=True))
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl.elements import element_type
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import Strided, row_major
+from hetpart.kernels.opencl.plain import Strided
 from hetpart.kernels.opencl.text import affine, for_range, kernel
 from hetpart.kernels.spec import TransposeSpec
+from hetpart.kernels.strides import row_major_strides
 
 
 def source(spec: TransposeSpec, device: Device, symbol: str) -> str:
@@ -52,7 +53,7 @@ def _walk(spec: TransposeSpec) -> Strided:
     shape = spec.x.shape
     if tuple(shape[axis] for axis in spec.perm) != spec.out.shape or spec.x.dtype != spec.out.dtype:
         raise InternalError("kernel-layout", f"{spec.x} permuted by {spec.perm} is not {spec.out}")
-    strides = row_major(shape)
+    strides = row_major_strides(shape)
     walk = Strided.of(spec.out.shape, tuple(strides[axis] for axis in spec.perm))
     return walk if walk.extents else Strided((1,), (1,))
 

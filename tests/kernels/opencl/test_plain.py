@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hetpart.errors import InternalError
-from hetpart.kernels.opencl.plain import Strided, broadcast_strides, row_major
+from hetpart.kernels.opencl.plain import Strided
+from hetpart.kernels.strides import broadcast_strides, row_major_strides
 
 
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 3, 5]), st.booleans()), max_size=4))
@@ -24,7 +25,7 @@ def test_offsets_are_those_of_numpy(axes: list[tuple[int, bool]]) -> None:
 
 
 def test_contiguous_axes_merge() -> None:
-    assert Strided.of((4, 5, 6), row_major((4, 5, 6))) == Strided((120,), (1,))
+    assert Strided.of((4, 5, 6), row_major_strides((4, 5, 6))) == Strided((120,), (1,))
     assert Strided.of((2, 3, 4), (12, 0, 1)).offset("n") == "n / 12 * 12 + n % 4"
 
 
