@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -148,13 +147,6 @@ def rig() -> Rig:
         pytest.skip("no OpenCL platform; pip install hetpart[opencl]")
     context = cl.Context([device])
     return Rig(cl, context, cl.CommandQueue(context))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _without_tvm() -> Any:
-    """TVM brings an LLVM of its own, which does not live with PoCL's in one process."""
-    yield
-    assert "tvm" not in sys.modules
 
 
 @pytest.fixture(params=STYLES)
