@@ -1,1 +1,1 @@
-"""Passes: what changes a model between import and code generation. See `registry` for the list."""
+"""Passes: what changes a model between import and code generation. See hetpart.passes.registry for the list."""

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from hetpart.errors import InternalError
@@ -129,19 +128,15 @@ def _type(value: ir.Value | None, graph: UnitGraph) -> TensorType:
     return TensorType(tuple(int(n) for n in value.shape.numpy()), str(value.dtype.numpy()))
 
 
-def _logical_bytes(kind: TensorType) -> int:
-    return math.prod(kind.shape) * np.dtype(kind.dtype).itemsize
-
-
 def _value_bytes(name: str, graph: UnitGraph, layouts: Mapping[str, Layout]) -> int:
-    return layouts[name].size_bytes if name in layouts else _logical_bytes(graph.types[name])
+    return layouts[name].size_bytes if name in layouts else graph.types[name].size_bytes
 
 
 def _constant_bytes(unit: Unit, graph: UnitGraph) -> int:
     names = {v.name for node in unit.nodes for v in node.inputs if v is not None and v.name is not None}
     constants = graph.model.graph.initializers
-    return sum(_logical_bytes(_type(constants[name], graph)) for name in sorted(names) if name in constants)
+    return sum(_type(constants[name], graph).size_bytes for name in sorted(names) if name in constants)
 
 
 def _indices_bytes(value: ir.Value | None, graph: UnitGraph) -> int:
-    return 0 if value is None or not value.name else _logical_bytes(_type(value, graph))
+    return 0 if value is None or not value.name else _type(value, graph).size_bytes

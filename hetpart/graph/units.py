@@ -1,16 +1,16 @@
 """Units: the DAG that is placed, costed and compiled.
 
 A `Unit` is one kernel's worth of work: an anchor operator and the elementwise epilogue fused into it, or a lone
-operator. A `UnitGraph` is the `networkx.DiGraph` of units together with the canonical model they were made from; it
-answers who makes a value, who reads it, what its type is, and what a constant's data are.
+operator. A `UnitGraph` holds the units together with the canonical model they were made from; it answers who makes a
+value, who reads it, what its type is, and what a constant's data are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
@@ -44,6 +44,11 @@ class TensorType:
 
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of a dense tensor of this type."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +131,3 @@ class UnitGraph:
         if tensor is None:
             raise InternalError("initialiser-without-data", "an initialiser has no data", node=value)
         return tensor.numpy()
-
-    def dag(self) -> nx.DiGraph:
-        """Units as nodes (attribute ``unit``), data dependences as edges (attribute ``values``)."""
-        graph = nx.DiGraph()
-        for unit in self:
-            graph.add_node(unit.name, unit=unit)
-            for value in unit.inputs:
-                if (maker := self.producer.get(value)) is None:
-                    continue
-                if graph.has_edge(maker, unit.name):
-                    graph[maker][unit.name]["values"] += (value,)
-                else:
-                    graph.add_edge(maker, unit.name, values=(value,))
-        return graph

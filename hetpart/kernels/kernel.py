@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from hetpart.kernels.isa import Isa
-from hetpart.kernels.spec import Spec
 
 
 class CpuGenerator(Protocol):
@@ -53,13 +52,10 @@ class OpenclGenerator(Protocol):
     """Emits one kind of OpenCL kernel; a module of hetpart/kernels/opencl with these functions fulfils it."""
 
     def source(self, spec: Any, device: Device, symbol: str) -> str:
-        """Readable OpenCL C 1.2 of one ``__kernel`` named `symbol`; arguments are __global float pointers."""
+        """OpenCL C 1.2 of one ``__kernel`` named `symbol`; its arguments are __global pointers to scalars or vectors."""
 
     def launch(self, spec: Any, device: Device) -> Launch:
         """The launch that covers the whole spec."""
 
     def pack(self, spec: Any, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-        """The packed constants, in argument order."""
-
-
-__all__ = ["CpuGenerator", "Device", "Launch", "OpenclGenerator", "Spec"]
+        """The packed constants, in argument order, from the spec's named ONNX constants."""

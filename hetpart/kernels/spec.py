@@ -5,7 +5,8 @@ the epilogue. Equal specs share one kernel, and `signature` is the key of the co
 not import tvm.
 
 Argument order of every kernel, on every processor: ``inputs..., operands..., packed constants..., outputs...``; CPU
-kernels end with two int32 scalars ``lo, hi``: the half-open range of work items to do (see `Kernel.extent`).
+kernels end with two int32 scalars ``lo, hi``: the half-open range of work items to do (see hetpart.kernels.kernel).
+Only an `OnnxSpec` becomes several kernels, whose calls say what they are given.
 """
 
 from __future__ import annotations

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from hetpart.errors import InternalError
 from hetpart.oracle.rules_common import SIZES
 from hetpart.oracle.verdict import Rule, Subject
@@ -30,9 +26,8 @@ def _buffer_too_large(at: Subject) -> str | None:
     if not isinstance(codegen, OpenclCodegen):
         raise InternalError("target-kind", f"processor {at.processor.name} is no OpenCL device")
     for value, kind in at.tensors():
-        size_bytes = math.prod(kind.shape) * np.dtype(kind.dtype).itemsize
-        if size_bytes > codegen.max_buffer_bytes:
-            return f"{value} needs {size_bytes} bytes; the device allows {codegen.max_buffer_bytes} in one buffer"
+        if kind.size_bytes > codegen.max_buffer_bytes:
+            return f"{value} needs {kind.size_bytes} bytes; the device allows {codegen.max_buffer_bytes} in one buffer"
     for name in sorted({v.name for node in at.unit.nodes for v in node.inputs if v is not None and v.name}):
         tensor = at.graph.model.graph.initializers.get(name)
         if tensor is not None and tensor.const_value is not None:

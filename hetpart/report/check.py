@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from hetpart.cost.work import node_macs
 from hetpart.graph.units import Unit, UnitGraph
@@ -138,13 +135,8 @@ def _transfer_bytes(graph: UnitGraph, places: dict[str, str | None], host: str) 
         for value in unit.outputs:
             made[value] = made[unit.inputs[0]] if _is_view(unit) else (value, places[unit.name])
     crossings.update((made[v][0], host) for v in graph.outputs if v in made and made[v][1] != host)
-    return sum(_size_bytes(graph, root) for root, _ in crossings)
+    return sum(graph.types[root].size_bytes for root, _ in crossings)
 
 
 def _is_view(unit: Unit) -> bool:
     return unit.kind == "view" and bool(unit.inputs)
-
-
-def _size_bytes(graph: UnitGraph, value: str) -> int:
-    kind = graph.types[value]
-    return math.prod(kind.shape) * np.dtype(kind.dtype).itemsize

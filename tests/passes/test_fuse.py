@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import networkx as nx
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -34,11 +33,10 @@ def fused(text: str, **constants: np.ndarray) -> UnitGraph:
 
 
 def check(graph: UnitGraph) -> None:
-    """Every node in one unit, units form a DAG in order, and computing them one by one gives the model's outputs."""
+    """Every node in one unit, and computing them one by one gives the model's outputs."""
     nodes = [node for unit in graph for node in unit.nodes]
     assert len(nodes) == len(set(nodes))
     assert set(nodes) == set(graph.model.graph)
-    assert nx.is_directed_acyclic_graph(graph.dag())
     for unit in graph:
         assert len(set(unit.inputs)) == len(unit.inputs)
         assert not any(graph.is_constant(value) for value in unit.inputs)
