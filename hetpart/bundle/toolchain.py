@@ -85,10 +85,23 @@ def compiler() -> list[str]:
     return zig("cc")
 
 
+def _environment(work: Path) -> dict[str, str]:
+    """This process's, with a cache for zig in `work` where the usual one cannot be made: zig fails there, or hangs."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "zig"
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+        usable = os.access(usual, os.W_OK)
+    except OSError:
+        usable = False
+    return dict(os.environ) if usable else {"ZIG_GLOBAL_CACHE_DIR": str(work / "zig-cache")} | dict(os.environ)
+
+
 def run_tool(command: Sequence[str], work: Path, what: str) -> None:
     """Run a compiler or linker in folder `work`; a failure is a HetpartError that says `what` cannot be made."""
     try:
-        done = subprocess.run(command, cwd=work, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command, cwd=work, env=_environment(work), capture_output=True, text=True, errors="replace", check=False
+        )
     except OSError as error:
         raise HetpartError("toolchain-failed", f"cannot run {command[0]} to make {what}: {error}") from error
     if done.returncode:

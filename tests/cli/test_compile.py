@@ -105,6 +105,13 @@ def test_a_phone_is_rehearsed(cli: Cli, tiny: Path, folder: Path) -> None:
     assert report["verify"]["outputs"]["logits"]["rel_l2"] < 1e-5
 
 
+def test_a_cache_that_cannot_be_made_is_done_without(
+    cli: Cli, tiny: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tiny))  # a file
+    assert cli("compile", tiny, "--verify", "none").code == 0
+
+
 def test_choices_and_defaults_are_the_library_s() -> None:
     assert tuple(Verify) == MODES
     assert inspect.signature(compile_).parameters["time_limit"].default == DEFAULT_LIMIT
