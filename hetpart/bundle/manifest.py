@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hetpart.errors import HetpartError
@@ -128,25 +128,30 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         )
     try:
         return Manifest(
-            **values
+            **_known(Manifest, values)
             | {
                 "inputs": tuple(_tensor(value) for value in values["inputs"]),
                 "outputs": tuple(_tensor(value) for value in values["outputs"]),
-                "processors": {name: ProcessorInfo(**value) for name, value in values["processors"].items()},
+                "processors": {name: ProcessorInfo(**_known(ProcessorInfo, value)) for name, value in values["processors"].items()},
                 "plans": {
-                    name: PlanInfo(**value | {"processors": tuple(value["processors"])})
+                    name: PlanInfo(**_known(PlanInfo, value) | {"processors": tuple(value["processors"])})
                     for name, value in values["plans"].items()
                 },
-                "placement": tuple(NodePlacement(**value) for value in values["placement"]),
-                "files": {_relative(name): FileInfo(**value) for name, value in values["files"].items()},
+                "placement": tuple(NodePlacement(**_known(NodePlacement, value)) for value in values["placement"]),
+                "files": {_relative(name): FileInfo(**_known(FileInfo, value)) for name, value in values["files"].items()},
             }
         )
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise HetpartError("corrupt-manifest", f"{where}: manifest.json is damaged: {error}") from error
 
 
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The values that `kind` has a field for: a later hetpart may write more, which changes nothing for us."""
+    return {field.name: values[field.name] for field in fields(kind) if field.name in values}
+
+
 def _tensor(value: dict[str, Any]) -> TensorInfo:
-    return TensorInfo(**value | {"shape": tuple(value["shape"])})
+    return TensorInfo(**_known(TensorInfo, value) | {"shape": tuple(value["shape"])})
 
 
 def _relative(name: str) -> str:

@@ -42,6 +42,7 @@ def solve_by_cp_sat(dag: Dag, incumbent: Schedule, limit: float, budget: Budget)
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 1
+    solver.parameters.catch_sigint_signal = False  # Ctrl-C is the command line's
     solver.parameters.linearization_level = 0  # the relaxation never paid: 2 to 50 times slower on inception segments
     solver.parameters.max_deterministic_time = allowed / _UNITS_PER_TICK
     status = solver.solve(model.model)

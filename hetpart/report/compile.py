@@ -108,4 +108,3 @@ def _verdict(decision: Decision, baselines: Mapping[str, int]) -> str:
     if "+" not in used:
         return f"one processor alone is best: {used} (predicted)"
     return f"{used}: {100 * (1 - makespan / single[best]):.1f} % shorter than {best} alone (predicted)"
-

@@ -14,7 +14,7 @@ enum { MAX_PLATFORMS = 16 };
 static const char *const LIBRARIES[] = {
     "libOpenCL.so",
     "libOpenCL.so.1",
-    "/vendor/lib64/libOpenCL.so", /* Android; from API 24 on the app's manifest must name it as uses-native-library */
+    "/vendor/lib64/libOpenCL.so", /* Android; from API 31 on the app's manifest must name it as uses-native-library */
     "/system/vendor/lib64/libOpenCL.so",
     "libOpenCL-pixel.so",         /* Google Tensor */
     "/vendor/lib64/egl/libGLES_mali.so",
