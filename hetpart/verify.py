@@ -57,7 +57,7 @@ def reference(
     inputs: Mapping[str, np.ndarray],
     outputs: list[str] | None = None,
 ) -> dict[str, np.ndarray]:
-    """What onnxruntime computes, on one thread, without its optimisations that change rounding.
+    """What onnxruntime computes, without its optimisations that change rounding.
 
     Raises:
         HetpartError: ``reference-failed`` if onnxruntime refuses the model or the inputs.

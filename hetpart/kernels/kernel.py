@@ -52,7 +52,7 @@ class OpenclGenerator(Protocol):
     """Emits one kind of OpenCL kernel; a module of hetpart/kernels/opencl with these functions fulfils it."""
 
     def source(self, spec: Any, device: Device, symbol: str) -> str:
-        """OpenCL C 1.2 of one ``__kernel`` named `symbol`; its arguments are __global pointers to scalars or vectors."""
+        """OpenCL C 1.2 of one ``__kernel`` named `symbol`; arguments are __global pointers to scalars or vectors."""
 
     def launch(self, spec: Any, device: Device) -> Launch:
         """The launch that covers the whole spec."""

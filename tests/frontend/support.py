@@ -14,7 +14,8 @@ from onnx import numpy_helper, parser
 from examples import zoo
 from hetpart.errors import HetpartError, InternalError
 from hetpart.frontend import import_model
-from tests.passes.support import evaluate, relative_error
+from tests.numerics import relative_error
+from tests.passes.support import evaluate
 
 
 def model_of(text: str, opset: int = 20, domain: str = "", **constants: np.ndarray) -> onnx.ModelProto:

@@ -14,7 +14,8 @@ from hetpart.errors import HetpartError
 from hetpart.frontend import import_model
 from hetpart.frontend.opset import OPSET
 from tests.frontend.support import model_of, op_types, refused, same_function
-from tests.passes.support import evaluate, relative_error
+from tests.numerics import relative_error
+from tests.passes.support import evaluate
 
 IMAGE = "float[1,3,5,6] x"
 UPSCALE = {"s": np.array([1, 1, 4, 4], np.float32)}

@@ -11,6 +11,7 @@ from onnx import numpy_helper, parser
 from hetpart.passes.base import Pass
 from hetpart.passes.pipeline import run_pipeline
 from hetpart.passes.printer import print_model
+from tests.numerics import relative_error
 
 OPSET = 20
 
@@ -63,17 +64,6 @@ def evaluate(model: ir.Model | onnx.ModelProto, feeds: dict[str, np.ndarray]) ->
     return [np.asarray(output) for output in session.run(None, feeds)]
 
 
-def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
-    """Relative L2 distance; infinite where shapes or dtypes differ."""
-    if actual.shape != expected.shape or actual.dtype != expected.dtype:
-        return float("inf")
-    if np.array_equal(actual, expected, equal_nan=actual.dtype.kind == "f"):
-        return 0.0
-    difference = np.linalg.norm(actual.astype(np.float64) - expected.astype(np.float64))
-    size = np.linalg.norm(expected.astype(np.float64))
-    return float(difference / size) if size else float(difference)
-
-
 def apply(model: ir.Model, *passes: Pass, tolerance: float = 1e-6) -> str:
     """Run passes with verification, check that the outputs stay what they were, and print the result."""
     feeds = inputs(model)
@@ -88,4 +78,4 @@ def operators(model: ir.Model) -> list[str]:
     return [node.op_type for node in model.graph]
 
 
-__all__ = ["OPSET", "apply", "draw", "evaluate", "inputs", "operators", "parse", "positive", "relative_error"]
+__all__ = ["OPSET", "apply", "draw", "evaluate", "inputs", "operators", "parse", "positive"]

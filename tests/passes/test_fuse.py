@@ -17,7 +17,8 @@ from hetpart.graph.extract import unit_model
 from hetpart.graph.units import Unit, UnitGraph
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import optimisation_level, run_pipeline
-from tests.passes.support import draw, evaluate, inputs, parse, positive, relative_error
+from tests.numerics import relative_error
+from tests.passes.support import draw, evaluate, inputs, parse, positive
 
 CONV = {"w": draw(4, 4, 1, 1), "v": draw(4, 4, 1, 1, seed=1)}
 IMAGE = "float[1,4,6,6] x"

@@ -15,7 +15,8 @@ from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import optimisation_level, run_pipeline
 from hetpart.passes.printer import print_model
 from tests.models import light_model, light_names
-from tests.passes.support import evaluate, relative_error
+from tests.numerics import relative_error
+from tests.passes.support import evaluate
 
 SMALL = ("bert_tiny", "mobilenetv3_small", "shufflenetv2", "squeezenet")
 

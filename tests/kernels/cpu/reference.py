@@ -52,11 +52,3 @@ def dense(spec: DenseSpec, inputs: Sequence[np.ndarray], constants: Mapping[str,
 def matmul(spec: MatmulSpec, inputs: Sequence[np.ndarray]) -> np.ndarray:
     a, b, *operands = (array.astype(np.float64) for array in inputs)
     return apply_steps(np.asarray(a @ b).reshape(spec.out.shape), spec.steps, operands)
-
-
-def relative_error(value: np.ndarray, expected: np.ndarray) -> float:
-    """Relative L2 distance; infinite if `value` holds a NaN."""
-    if not np.isfinite(value).all():
-        return float("inf")
-    scale = max(float(np.linalg.norm(expected)), 1e-30)
-    return float(np.linalg.norm(value.astype(np.float64) - expected)) / scale

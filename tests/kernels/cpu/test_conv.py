@@ -18,7 +18,8 @@ from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 from tests.kernels.cpu.conftest import RunKernel
-from tests.kernels.cpu.reference import TOLERANCE, convolution, relative_error
+from tests.kernels.cpu.reference import TOLERANCE, convolution
+from tests.numerics import relative_error
 
 HOST = host_isa()
 NO_HALO = Halo()

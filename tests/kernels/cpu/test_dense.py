@@ -17,6 +17,7 @@ from hetpart.kernels.cpu.build import host_isa
 from hetpart.kernels.spec import DenseSpec
 from tests.kernels.cpu import reference
 from tests.kernels.cpu.conftest import RunKernel
+from tests.numerics import relative_error
 
 
 def spec_of(
@@ -35,7 +36,7 @@ def check(run_kernel: RunKernel, spec: DenseSpec) -> None:
     if spec.bias:
         constants["b"] = rng.standard_normal(spec.n).astype(np.float32)
     (result,) = run_kernel(spec, inputs, constants)
-    assert reference.relative_error(result, reference.dense(spec, inputs, constants)) < reference.TOLERANCE
+    assert relative_error(result, reference.dense(spec, inputs, constants)) < reference.TOLERANCE
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from hetpart.kernels.cpu.build import host_isa
 from hetpart.kernels.spec import MatmulSpec
 from tests.kernels.cpu import reference
 from tests.kernels.cpu.conftest import RunKernel
+from tests.numerics import relative_error
 
 
 def check(
@@ -26,7 +27,7 @@ def check(
     steps = (Step("mul_const", (0.125,)), *([] if operand is None else [Step("add", operand=0)]))
     spec = MatmulSpec(Plain(a), Plain(b), Plain(out), steps, () if operand is None else (Plain(operand),))
     (result,) = run_kernel(spec, inputs)
-    assert reference.relative_error(result, reference.matmul(spec, inputs)) < reference.TOLERANCE
+    assert relative_error(result, reference.matmul(spec, inputs)) < reference.TOLERANCE
 
 
 @pytest.mark.parametrize(

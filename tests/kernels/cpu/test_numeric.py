@@ -11,16 +11,13 @@ from hetpart.graph.evaluate import apply_steps
 from hetpart.graph.layout import Blocked, Halo, Plain
 from hetpart.kernels.cpu import eltwise
 from hetpart.kernels.spec import EltwiseSpec, InstanceNormSpec, LayerNormSpec, ResizeSpec, SoftmaxSpec
+from tests.numerics import relative_error
 
 RNG = np.random.default_rng(0)
 
 
 def values(*shape: int, offset: float = 0.0) -> np.ndarray:
     return (RNG.standard_normal(shape) + offset).astype(np.float32)
-
-
-def relative_error(got: np.ndarray, want: np.ndarray) -> float:
-    return float(np.linalg.norm(got - want) / np.linalg.norm(want))
 
 
 @pytest.mark.parametrize("block", [4, 8, 16])

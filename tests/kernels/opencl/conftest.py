@@ -6,7 +6,6 @@ output, and checks after the run that the guards are untouched and that the halo
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -90,15 +89,6 @@ class Rig:
         if isinstance(form, Blocked):
             assert not halo_of(found, form).any(), "halo is not zero"
         return unpack(found, form)
-
-    @staticmethod
-    def error(found: np.ndarray, wanted: np.ndarray) -> float:
-        """Relative L2 error; infinite where only one of the two has a NaN or an infinity."""
-        finite = np.isfinite(wanted)
-        if found.shape != wanted.shape or not np.array_equal(found[~finite], wanted[~finite], equal_nan=True):
-            return math.inf
-        exact = wanted[finite].astype(np.float64)
-        return float(np.linalg.norm(found[finite] - exact) / max(float(np.linalg.norm(exact)), 1e-30))
 
     @staticmethod
     def onnx(op: str, inputs: Sequence[np.ndarray | None], opset: int = 19, **attributes: Any) -> np.ndarray:
