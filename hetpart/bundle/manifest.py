@@ -132,13 +132,17 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
             | {
                 "inputs": tuple(_tensor(value) for value in values["inputs"]),
                 "outputs": tuple(_tensor(value) for value in values["outputs"]),
-                "processors": {name: ProcessorInfo(**_known(ProcessorInfo, value)) for name, value in values["processors"].items()},
+                "processors": {
+                    name: ProcessorInfo(**_known(ProcessorInfo, value)) for name, value in values["processors"].items()
+                },
                 "plans": {
                     name: PlanInfo(**_known(PlanInfo, value) | {"processors": tuple(value["processors"])})
                     for name, value in values["plans"].items()
                 },
                 "placement": tuple(NodePlacement(**_known(NodePlacement, value)) for value in values["placement"]),
-                "files": {_relative(name): FileInfo(**_known(FileInfo, value)) for name, value in values["files"].items()},
+                "files": {
+                    _relative(name): FileInfo(**_known(FileInfo, value)) for name, value in values["files"].items()
+                },
             }
         )
     except (TypeError, KeyError, AttributeError, ValueError) as error:

@@ -89,7 +89,10 @@ def assign(graph: UnitGraph, block: int) -> Assignment:
     for value in graph.outputs:
         if graph.is_constant(value):
             raise HetpartError(
-                "constant-output", f"output '{value}' is a constant", node=value, hint="drop it from the model's outputs"
+                "constant-output",
+                f"output '{value}' is a constant",
+                node=value,
+                hint="drop it from the model's outputs",
             )
     converted, blocked, reads, ports = _convert(graph)
     pieces = place_concats(converted, blocked, reads, block)
