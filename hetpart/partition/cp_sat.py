@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 
-_UNITS_PER_TICK = 5.0
+_UNITS_PER_TICK = 8.0
 """Units of the budget per unit of CP-SAT's deterministic time: what a core needs for it, in seconds, without the LP."""
 
 

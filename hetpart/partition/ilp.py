@@ -140,14 +140,17 @@ def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
     return replace(choice, strategy="ilp", lower_bound_us=lower, status=status)
 
 
-def _choice(found: Placement, single: dict[str, Placement]) -> Placement:
-    """The shortest placement, but a near tie goes to the best of one processor alone if that has no more transfers."""
-    listed = single.pop("heft")
-    best = min(found, listed, key=lambda placement: placement.makespan_us)
-    alone = min(single.values(), key=lambda placement: placement.makespan_us, default=best)
-    near = _NEAR_TIE * (alone.makespan_us - best.makespan_us) <= best.makespan_us
-    simpler = len(alone.transfers) <= len(best.transfers)
-    return alone if alone.makespan_us < best.makespan_us or (near and simpler) else best
+def _choice(found: Placement, beside: dict[str, Placement]) -> Placement:
+    """The shortest placement; in a near tie the one-processor baseline with the fewest transfers, if not more."""
+    single = [placement for name, placement in beside.items() if name != "heft"]
+    best = min([found, *beside.values()], key=lambda placement: placement.makespan_us)
+    near = [
+        placement
+        for placement in single
+        if _NEAR_TIE * (placement.makespan_us - best.makespan_us) <= best.makespan_us
+        and len(placement.transfers) <= len(best.transfers)
+    ]
+    return min(near, key=lambda placement: (len(placement.transfers), placement.makespan_us), default=best)
 
 
 def _start(dag: Dag) -> Schedule:

@@ -20,7 +20,7 @@ from hetpart.partition.bounds import least_price, load_prices, lower_bound, tail
 from hetpart.partition.budget import Budget
 from hetpart.partition.dag import Dag, Option, Proof, Schedule
 
-_LABELS_PER_UNIT = 80_000
+_LABELS_PER_UNIT = 60_000
 """Labels made per unit of the budget; about what one core does in a second."""
 
 
@@ -125,7 +125,7 @@ class _Search:
             self.made = 0
             level = self._next(level)
             budget.charge(self.made / _LABELS_PER_UNIT)
-            dropped = min(dropped, _narrow(level, width if budget else 1, self.dag.processors))
+            dropped = min([dropped, *_narrow(level, width if budget else 1, self.dag.processors)])
         return Proof(self.best, max(min(dropped, self.limit), lower_bound(self.dag)))
 
     def _next(self, level: _Level) -> _Level:
@@ -152,9 +152,7 @@ class _Search:
         place = family.place[node] + index
         rest = option.length + self.tails[node][index]
         readers = self._readers(family, node, option, target.frontier)
-        fillers = [
-            (family.place[other] + i, reach) for other in others for i, reach in enumerate(self.reaches[other])
-        ]
+        fillers = [(family.place[other] + i, reach) for other in others for i, reach in enumerate(self.reaches[other])]
         for label in family.labels:
             times = label.times
             start = times[place]
@@ -257,10 +255,10 @@ def _has_room(times: Sequence[int], start: int, fillers: list[tuple[int, int]]) 
     return any(times[place] < start and times[place] + reach <= start for place, reach in fillers)
 
 
-def _narrow(level: _Level, width: int, processors: int) -> int | float:
-    """Keeps the `width` labels with the smallest bounds; the smallest bound among the others, infinite if none."""
+def _narrow(level: _Level, width: int, processors: int) -> list[int]:
+    """Keeps the `width` labels with the smallest bounds; returns the bounds of the others."""
     if sum(len(family.labels) for family in level.values()) <= width:
-        return float("inf")
+        return []
     ranked = sorted(
         (label.bound, sum(label.times[:processors]), started, i)
         for started, family in level.items()
@@ -271,4 +269,4 @@ def _narrow(level: _Level, width: int, processors: int) -> int | float:
         kept[started].append(level[started].labels[i])
     for started, family in level.items():
         family.labels = kept[started]
-    return ranked[width][0]
+    return [bound for bound, *_ in ranked[width:]]
