@@ -16,7 +16,7 @@ from collections.abc import Iterable, Set
 
 import onnx_ir as ir
 
-from hetpart.errors import InternalError
+from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.units import TensorType, Unit, UnitGraph
 from hetpart.passes.edit import shape_of
@@ -35,8 +35,17 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
         epilogues: False leaves every node (and every pair x * sigmoid(x)) a unit of its own.
 
     Raises:
+        HetpartError: ``output-not-computed``: an output is an input or a constant.
         InternalError: a node without a name, a value without static shape or dtype.
     """
+    for output in model.graph.outputs:
+        if output.producer() is None:
+            raise HetpartError(
+                "output-not-computed",
+                f"output '{output.name}' is an input or a constant of the model",
+                node=output.name,
+                hint="drop it from the model's outputs: the application has it already",
+            )
     nodes = list(model.graph)
     kinds = {node: kind_of(node) for node in nodes}
     units: list[Unit] = []

@@ -60,7 +60,7 @@ def check_source(model: onnx.ModelProto) -> None:
     Raises:
         HetpartError: ``opset-too-old``, ``opset-too-new``, ``unknown-domain``, ``unknown-operator``,
             ``random-operator``, ``training-mode``, ``unsupported-dtype``, ``sparse-initialiser``, ``duplicate-name``,
-            ``missing-name``, ``undefined-value`` or ``output-is-input``.
+            ``missing-name`` or ``undefined-value``.
     """
     _check_ir_version(model)
     functions = {(function.domain, function.name) for function in model.functions}
@@ -249,15 +249,9 @@ def _check_names(graph: onnx.GraphProto) -> None:
         for name in node.output:
             if name:
                 define(name, f"node '{node.name}'")
-    given = {value.name for value in graph.input}
     for output in graph.output:
         if output.name not in made:
             raise HetpartError("undefined-value", f"nothing makes the graph output '{output.name}'", node=output.name)
-        if output.name in given:
-            raise HetpartError(
-                "output-is-input", f"'{output.name}' is an input and an output of the graph", node=output.name,
-                hint="put an Identity between the two, or drop the output",
-            )  # fmt: skip
 
 
 def _check_static(value: onnx.ValueInfoProto, node: onnx.NodeProto) -> None:

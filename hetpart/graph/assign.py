@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from hetpart.errors import HetpartError, InternalError
+from hetpart.errors import InternalError
 from hetpart.graph.halo import window
 from hetpart.graph.inplace import Pieces, Slice, place_concats
 from hetpart.graph.layout import Blocked, Halo, Layout, Plain
@@ -81,19 +81,7 @@ class Assignment:
 
 
 def assign(graph: UnitGraph, block: int) -> Assignment:
-    """Layouts for all activations of `graph`; `block` is the target's channel block.
-
-    Raises:
-        HetpartError: ``constant-output`` if an output does not depend on the inputs.
-    """
-    for value in graph.outputs:
-        if graph.is_constant(value):
-            raise HetpartError(
-                "constant-output",
-                f"output '{value}' is a constant",
-                node=value,
-                hint="drop it from the model's outputs",
-            )
+    """Layouts for all activations of `graph`; `block` is the target's channel block."""
     converted, blocked, reads, ports = _convert(graph)
     pieces = place_concats(converted, blocked, reads, block)
     layouts = _layouts(converted, blocked, pieces, block)

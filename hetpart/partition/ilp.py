@@ -6,9 +6,8 @@ arc has a lower and an upper bound, and while the shortest path by lower bounds 
 bounds, the open arcs on it are solved: by dynamic programming, by CP-SAT, and if neither closes them, again with more
 effort. Equal segments share their arcs. A big segment that stays open is improved window by window, and may keep a gap.
 
-In the end transfers that gain nothing are removed, and the result is compared with the baselines. Where one processor
-alone is as good to within a thousandth, far less than any estimate is worth, it wins, because it has fewer transfers to
-go wrong; the lower bound still tells what it loses. Otherwise the result is no worse than the best of the baselines.
+In the end transfers that gain nothing are removed, and the result is compared with the baselines: it is never worse
+than the best of them, and where one processor alone is as good, that is the plan.
 """
 
 from __future__ import annotations
@@ -31,10 +30,6 @@ from hetpart.partition.tidy import tidy
 
 _ATTEMPTS = ((10_000, 0.5), (50_000, 2.0), (500_000, 5.0), (5_000_000, 20.0))
 """Successive attempts on an arc: labels to keep in all levels together, then units of the budget for CP-SAT."""
-
-
-_NEAR_TIE = 1000
-"""One processor alone wins if it is longer by at most this part of the best makespan."""
 
 
 @dataclass
@@ -141,16 +136,11 @@ def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
 
 
 def _choice(found: Placement, beside: dict[str, Placement]) -> Placement:
-    """The shortest placement; in a near tie the one-processor baseline with the fewest transfers, if not more."""
+    """The shortest placement; of equally short ones that with the fewest transfers, one processor alone first."""
     single = [placement for name, placement in beside.items() if name != "heft"]
-    best = min([found, *beside.values()], key=lambda placement: placement.makespan_us)
-    near = [
-        placement
-        for placement in single
-        if _NEAR_TIE * (placement.makespan_us - best.makespan_us) <= best.makespan_us
-        and len(placement.transfers) <= len(best.transfers)
-    ]
-    return min(near, key=lambda placement: (len(placement.transfers), placement.makespan_us), default=best)
+    return min(
+        [*single, found, *beside.values()], key=lambda placement: (placement.makespan_us, len(placement.transfers))
+    )
 
 
 def _start(dag: Dag) -> Schedule:

@@ -208,13 +208,6 @@ def test_an_output_that_nothing_makes() -> None:
         import_model(model)
 
 
-def test_an_output_that_is_an_input() -> None:
-    model = model_of(RELU)
-    model.graph.output[0].name = "x"
-    with refused("output-is-input", node="x"):
-        import_model(model)
-
-
 def test_nodes_out_of_order() -> None:
     model = model_of("(float[2] x) => (float[2] y) { y = Neg(a)\n a = Relu(x) }")
     with refused("undefined-value", "later", node="Neg_0"):

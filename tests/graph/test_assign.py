@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from hetpart.errors import HetpartError
 from hetpart.graph.assign import Assignment, assign
 from hetpart.graph.layout import Blocked, Halo, Plain
 from tests.unit_graphs import units_of
@@ -165,15 +164,3 @@ def test_batches_are_concatenated_by_copy() -> None:
     )
     concat = next(unit for unit in result.graph if unit.kind == "concat")
     assert result.copies[concat.name] == ("a", "b")
-
-
-def test_a_constant_output_is_refused() -> None:
-    with pytest.raises(HetpartError, match="constant") as caught:
-        assigned(
-            """
-        g (float[1, 8, 5, 5] x) => (float[1, 8, 5, 5] y, float[2] c) {
-            y = Relu (x)
-        }""",
-            c=np.ones(2, np.float32),
-        )
-    assert caught.value.code == "constant-output"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
+import onnx.parser
 import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hetpart.errors import InternalError
+from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.evaluate import apply_steps
 from hetpart.graph.extract import unit_model
@@ -327,3 +329,15 @@ def random_graphs(draw_from: st.DrawFn) -> str:
 @given(random_graphs())
 def test_random_graph(text: str) -> None:
     fused(text, w=draw(4, 4, 1, 1) / np.float32(2), k=draw(4, 1, 1), s=np.float32(0.5))
+
+
+@pytest.mark.parametrize("output", ["x", "c"])
+def test_an_output_that_nothing_computes_is_refused(output: str) -> None:
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 20]>
+        g (float[2] x) => (float[2] y, float[2] {output}) <float[2] c = {{1, 2}}> {{ y = Relu(x) }}"""
+    )
+    with pytest.raises(HetpartError) as caught:
+        fuse(ir.from_proto(model))
+    assert caught.value.code == "output-not-computed"
+    assert caught.value.node == output
