@@ -8,7 +8,7 @@ table                 bytes  fields
 header                   88  magic ``HETPLAN\0``, u32 version, u32 CRC-32 of all bytes behind this field, u64 file,
                              arena and weights bytes, u64 predicted_us, u32 lengths of the tables below, in their order
 dims                      8  i64
-processors               16  u32 name, kind (1 cpu, 2 opencl, 3 hexagon), first step, steps
+processors               24  u32 name, kind (1 cpu, 2 opencl, 3 hexagon), first step, steps, threads, 0
 buffers                  40  u32 name, root, space (0 arena, 1 weights), dtype, first dim, dims, u64 offset, size
 inputs, outputs          24  u32 name, buffer, dtype, first dim, dims, 0
 steps                    72  u32 unit, kernel, first arg, args, first wait, waits, first transfer, transfers, flags
@@ -66,7 +66,7 @@ class _Table:
 
 def _tables() -> dict[str, _Table]:
     formats = {
-        "dims": "<q", "processors": "<4I", "buffers": "<6I2Q", "inputs": "<6I", "outputs": "<6I", "steps": "<18I",
+        "dims": "<q", "processors": "<6I", "buffers": "<6I2Q", "inputs": "<6I", "outputs": "<6I", "steps": "<18I",
         "waits": "<2I", "transfers": "<2I", "args": "<I", "strings": "<B",
     }  # fmt: skip
     return {name: _Table(struct.Struct(text)) for name, text in formats.items()}
@@ -125,7 +125,8 @@ class _Writer:
         plan, tables = self.plan, self.tables
         self.string("")
         for name, steps in plan.processors.items():
-            tables["processors"].add(self.string(name), KINDS[plan.kinds[name]], tables["steps"].count, len(steps))
+            first, threads = tables["steps"].count, plan.threads.get(name, 1)
+            tables["processors"].add(self.string(name), KINDS[plan.kinds[name]], first, len(steps), threads, 0)
             for step in steps:
                 self.step(step)
         for buffer in plan.buffers:
@@ -235,7 +236,7 @@ def decode_plan(data: bytes, name: str = "plan.bin") -> Plan:
         return Plan(
             processors={
                 name: tuple(reader.steps(first, count, names))
-                for name, (_, _, first, count) in zip(names, rows, strict=True)
+                for name, (_, _, first, count, _, _) in zip(names, rows, strict=True)
             },
             buffers=tuple(reader.buffers()),
             inputs=tuple(reader.ports("inputs")),
@@ -243,7 +244,8 @@ def decode_plan(data: bytes, name: str = "plan.bin") -> Plan:
             arena_bytes=arena,
             weights_bytes=weights,
             predicted_us=predicted_us,
-            kinds={name: kinds[kind] for name, (_, kind, _, _) in zip(names, rows, strict=True)},
+            kinds={name: kinds[row[1]] for name, row in zip(names, rows, strict=True)},
+            threads={name: row[4] for name, row in zip(names, rows, strict=True)},
         )
     except (KeyError, IndexError, ValueError) as error:
         raise HetpartError("corrupt-plan", f"{name}: a record refers to nothing: {error}") from error

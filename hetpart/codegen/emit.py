@@ -88,7 +88,11 @@ def emit(
         used = {name: kinds[name] for name in kinds if name in placed.processor.values() or name == target.host.name}
         plans[variant] = build_plan(assignment, placed, invocations, used, target.host.name, weights, observe)
     # only now it is known how long the constants file is, which the variants share
-    plans = {variant: replace(plan, weights_bytes=weights.size_bytes) for variant, plan in plans.items()}
+    size_bytes = weights.size_bytes
+    threads = {p.name: p.threads for p in target.processors}
+    for variant, plan in plans.items():
+        used_threads = {name: threads[name] for name in plan.processors}
+        plans[variant] = replace(plan, weights_bytes=size_bytes, threads=used_threads)
     for plan in plans.values():
         check_plan(plan)
     source = "\n".join(m.source for m in gpu_sources if isinstance(m, OpenclModule))

@@ -98,7 +98,13 @@ class Port:
 
 @dataclass(frozen=True)
 class Plan:
-    """A complete static schedule. `processors` maps a processor's name to its steps, in order."""
+    """A complete static schedule.
+
+    Attributes:
+        processors: name -> its steps, in order.
+        kinds: name -> ``cpu``, ``opencl`` or ``hexagon``.
+        threads: name -> threads (cores) that the steps' times are predicted for; 1 where it says nothing.
+    """
 
     processors: dict[str, tuple[Step, ...]]
     buffers: tuple[Buffer, ...]
@@ -107,4 +113,5 @@ class Plan:
     arena_bytes: int
     weights_bytes: int
     predicted_us: int = 0
-    kinds: dict[str, str] = field(default_factory=dict)  # processor name -> "cpu" | "opencl" | "hexagon"
+    kinds: dict[str, str] = field(default_factory=dict)
+    threads: dict[str, int] = field(default_factory=dict)

@@ -65,6 +65,7 @@ def plans(draw: st.DrawFn) -> Plan:
         weights_bytes=draw(st.integers(0, 2**60)),
         predicted_us=draw(small),
         kinds=kinds,
+        threads={name: draw(st.integers(1, 64)) for name in kinds},
     )
 
 
@@ -86,7 +87,7 @@ def test_every_flipped_byte_is_noticed(plan: Plan, position: int, value: int) ->
     assert caught.value.code in ("corrupt-plan", "version-mismatch")
 
 
-EMPTY = Plan({"cpu": ()}, (), (), (), 0, 0, kinds={"cpu": "cpu"})
+EMPTY = Plan({"cpu": ()}, (), (), (), 0, 0, kinds={"cpu": "cpu"}, threads={"cpu": 1})
 STEP = Step("u", "k", ())
 
 

@@ -56,7 +56,7 @@ typedef struct hp_error {
 struct hp_module;
 
 typedef struct hp_options {
-    int cpu_threads;          /* threads that share each CPU kernel; 0: one per core in cpu_cores, or 1 */
+    int cpu_threads;          /* threads that share each CPU kernel; 0: as many as the plan was made for */
     uint64_t cpu_cores;       /* bit i: CPU threads may run on core i; 0: anywhere */
     uint64_t opencl_cores;    /* likewise for the thread that feeds OpenCL, and for PoCL's own workers, whose number
                                  becomes the number of cores named (only before PoCL's first use in the process) */

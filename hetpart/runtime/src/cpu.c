@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-enum { MAX_THREADS = 64 };
-
 struct cpu {
     struct pool pool;
     bool pool_opened;
@@ -87,10 +85,11 @@ static hp_code cpu_open(struct processor *self, hp_error *error)
     uint64_t cores = machine->options.cpu_cores;
     int threads = machine->options.cpu_threads;
     if (threads == 0) {
-        threads = cores ? __builtin_popcountll(cores) : 1;
+        threads = (int)self->plan->threads;
     }
-    if (threads < 0 || threads > MAX_THREADS) {
-        return hp_fail(error, HP_BAD_ARGUMENT, "%d CPU threads asked for, 1 to %d are possible", threads, MAX_THREADS);
+    if (threads < 0 || threads > PLAN_MAX_THREADS) {
+        return hp_fail(error, HP_BAD_ARGUMENT, "%d CPU threads asked for, 1 to %d are possible", threads,
+                       PLAN_MAX_THREADS);
     }
     cpu->pool_opened = true;
     return hp_pool_open(&cpu->pool, (uint32_t)threads, cores, max_args, error);

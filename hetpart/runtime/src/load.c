@@ -17,7 +17,7 @@ const char *hp_version(void)
 
 hp_options hp_options_default(void)
 {
-    return (hp_options){.cpu_threads = 1};
+    return (hp_options){0};
 }
 
 static hp_port *make_ports(const struct plan *plan, const struct plan_port *ports, uint32_t count)

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-enum { PLAN_VERSION = 1, PLAN_MAX_PROCESSORS = 8, PLAN_MAX_DIMS = 16 };
+enum { PLAN_VERSION = 1, PLAN_MAX_PROCESSORS = 8, PLAN_MAX_DIMS = 16, PLAN_MAX_THREADS = 64 };
 enum { KIND_CPU = 1, KIND_OPENCL = 2, KIND_HEXAGON = 3 };
 enum { SPACE_ARENA = 0, SPACE_WEIGHTS = 1 };
 enum { STEP_RANGED = 1 };
@@ -28,7 +28,7 @@ struct plan_header {
 };
 
 struct plan_processor {
-    uint32_t name, kind, first_step, step_count;
+    uint32_t name, kind, first_step, step_count, threads, reserved;
 };
 
 /* `dtype` is a DLDataType: code, bits << 8, lanes << 16. */
@@ -58,7 +58,7 @@ struct plan_transfer {
 };
 
 _Static_assert(sizeof(struct plan_header) == 88, "plan file layout");
-_Static_assert(sizeof(struct plan_processor) == 16, "plan file layout");
+_Static_assert(sizeof(struct plan_processor) == 24, "plan file layout");
 _Static_assert(sizeof(struct plan_buffer) == 40, "plan file layout");
 _Static_assert(sizeof(struct plan_port) == 24, "plan file layout");
 _Static_assert(sizeof(struct plan_step) == 72, "plan file layout");

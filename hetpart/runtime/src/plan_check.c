@@ -185,6 +185,9 @@ static hp_code check_processors(const struct check *check)
         if (processor->kind < KIND_CPU || processor->kind > KIND_HEXAGON || (kinds & 1u << processor->kind)) {
             return wrong(check, "processor", i, "of unknown kind, or the second of its kind");
         }
+        if (processor->threads < 1 || processor->threads > PLAN_MAX_THREADS) {
+            return wrong(check, "processor", i, "for no or too many threads");
+        }
         kinds |= 1u << processor->kind;
         steps += processor->step_count;
     }
