@@ -183,7 +183,8 @@ def _narrow_input(graph: UnitGraph, value: str, channels: int, block: int) -> bo
         return False
     for name in graph.consumers.get(value, []):
         unit = graph.units[name]
-        if unit.kind != "conv" or unit.inputs != (value,) or unit.anchor.attributes.get_int("group", 1) != 1:
+        only_data = unit.inputs == (value,) and all(graph.is_constant(operand) for operand in unit.operands)
+        if unit.kind != "conv" or not only_data or unit.anchor.attributes.get_int("group", 1) != 1:
             return False
     return True
 

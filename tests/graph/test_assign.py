@@ -164,3 +164,18 @@ def test_batches_are_concatenated_by_copy() -> None:
     )
     concat = next(unit for unit in result.graph if unit.kind == "concat")
     assert result.copies[concat.name] == ("a", "b")
+
+
+def test_an_image_that_is_also_a_residual_keeps_the_full_block() -> None:
+    result = assigned(
+        """
+        g (float[1, 8, 6, 6] x) => (float[1, 8, 6, 6] y) {
+            c = Conv (x, w)
+            y = Add (c, x)
+        }""",
+        16,
+        w=weights(8, 8, 1, 1),
+    )
+    layout = result.layouts["x:blocked"]
+    assert isinstance(layout, Blocked)
+    assert layout.block == 16
