@@ -19,7 +19,9 @@ from hetpart.partition.segments import split, without_implied_edges
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=float, default=DEFAULT_LIMIT, help="units of search, about seconds")
+    parser.add_argument(
+        "--limit", type=float, default=DEFAULT_LIMIT, help="units of search, each about 0.75 s of one core"
+    )
     parser.add_argument("--sync", type=int, default=100, help="fixed microseconds of a transfer")
     parser.add_argument("--processors", type=int, choices=(2, 3), default=2)
     parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=", ".join(NETWORKS))

@@ -49,7 +49,9 @@ def row(network: str, target: str, problem: Problem, limit: float) -> tuple[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=float, default=DEFAULT_LIMIT, help="units of search, about seconds")
+    parser.add_argument(
+        "--limit", type=float, default=DEFAULT_LIMIT, help="units of search, each about 0.75 s of one core"
+    )
     parser.add_argument("--target", action="append", choices=target_names(), help="default: all")
     parser.add_argument("networks", nargs="*", default=names(), help=", ".join(names()))
     options = parser.parse_args()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DEFAULT_LIMIT = 10.0
-"""Units of search of one solve; a unit takes one core about a second."""
+"""Units of search of one solve; a unit takes one core about 0.75 s."""
 
 
 class Budget:

@@ -28,7 +28,7 @@ from hetpart.partition.problem import Placement, Problem
 from hetpart.partition.segments import split, without_implied_edges
 from hetpart.partition.tidy import tidy
 
-_ATTEMPTS = ((10_000, 0.5), (50_000, 2.0), (500_000, 5.0), (5_000_000, 20.0))
+_ATTEMPTS = ((10_000, 1.0), (50_000, 4.0), (500_000, 10.0), (5_000_000, 40.0))
 """Successive attempts on an arc: labels to keep in all levels together, then units of the budget for CP-SAT."""
 
 

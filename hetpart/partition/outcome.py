@@ -13,7 +13,7 @@ from hetpart.partition.problem import Placement, Problem
 
 
 class Strategy(Protocol):
-    """Solves a problem, searching for at most `limit` units (about seconds of one core)."""
+    """Solves a problem, searching for at most `limit` units (each about 0.75 s of one core)."""
 
     def __call__(self, problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement: ...
 
