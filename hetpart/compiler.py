@@ -47,7 +47,7 @@ class Options:
 
     Attributes:
         strategy: see `hetpart.partition.STRATEGIES`.
-        limit: the solver's limit, in deterministic units of about one second of one core.
+        limit: the solver's limit, in deterministic units of about 0.75 s of one core.
         level: ``O0`` or ``O1``.
         passes: further passes as pipeline text, e.g. ``prune{ratio=0.3}``, run after the level's own.
         shapes: pinned input shapes; `dims` pins symbolic dimensions.

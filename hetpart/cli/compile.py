@@ -44,7 +44,7 @@ def compile_(
     ] = None,
     strategy: Annotated[str, typer.Option(metavar="NAME", help="How to place: cpu, gpu, heft or ilp.")] = "ilp",
     time_limit: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.0, help="Solver limit in deterministic seconds.")
+        float, typer.Option(metavar="UNITS", min=0.0, help="Solver limit in deterministic units (about 0.75 s each).")
     ] = 10.0,
     shape: ShapeOption = None,
     dim: DimOption = None,
