@@ -150,27 +150,14 @@ class _Context:
         return form, pack(data, form)
 
 
-def _conv(at: _Context) -> tuple[KernelCall, ...]:
-    x, out = at.blocked(at.source(0)), at.blocked(at.output)
+def _convolution(at: _Context) -> tuple[KernelCall, ...]:
     constants = at.constants(w=1, b=2)
     kernel = _pair(constants["w"].shape[2:])
     geometry = window(at.node, kernel)
     layouts, sources = at.operands()
-    spec = ConvSpec(
-        x, out, kernel, geometry.strides, geometry.dilations, geometry.pads,
-        at.node.attributes.get_int("group", 1), "b" in constants, at.unit.steps, _all_blocked(layouts),
-    )  # fmt: skip
-    return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
-
-
-def _conv_transpose(at: _Context) -> tuple[KernelCall, ...]:
-    x, out = at.blocked(at.source(0)), at.blocked(at.output)
-    constants = at.constants(w=1, b=2)
-    kernel = _pair(constants["w"].shape[2:])
-    geometry = window(at.node, kernel)
-    layouts, sources = at.operands()
-    spec = ConvTransposeSpec(
-        x, out, kernel, geometry.strides, geometry.dilations, geometry.pads,
+    kind = ConvSpec if at.unit.kind == "conv" else ConvTransposeSpec
+    spec = kind(
+        at.blocked(at.source(0)), at.blocked(at.output), kernel, geometry.strides, geometry.dilations, geometry.pads,
         at.node.attributes.get_int("group", 1), "b" in constants, at.unit.steps, _all_blocked(layouts),
     )  # fmt: skip
     return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
@@ -342,8 +329,8 @@ def _anonymous(proto: onnx.ModelProto) -> bytes:
 
 _SELECTORS: dict[str, Callable[[_Context], tuple[KernelCall, ...]]] = {
     "concat": _concat,
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
+    "conv": _convolution,
+    "conv_transpose": _convolution,
     "dense": _dense,
     "eltwise": _eltwise,
     "global_pool": _global_pool,
@@ -365,8 +352,14 @@ def _pair(values: Sequence[int]) -> tuple[int, int]:
 
 
 def _all_blocked(layouts: tuple[Layout, ...]) -> tuple[Blocked, ...]:
-    return tuple(form for form in layouts if isinstance(form, Blocked))
+    blocked = tuple(form for form in layouts if isinstance(form, Blocked))
+    if len(blocked) < len(layouts):
+        raise InternalError("layout-form", "an operand of a blocked kernel is row-major")
+    return blocked
 
 
 def _all_plain(layouts: tuple[Layout, ...]) -> tuple[Plain, ...]:
-    return tuple(form for form in layouts if isinstance(form, Plain))
+    plain = tuple(form for form in layouts if isinstance(form, Plain))
+    if len(plain) < len(layouts):
+        raise InternalError("layout-form", "an operand of a row-major kernel is blocked")
+    return plain
