@@ -4,7 +4,7 @@ The layout does not depend on the processor: CPU and GPU kernels read and write 
 crosses between them without a transform. Three decisions, in this order:
 
 1. *Form*: each unit works on Blocked or on Plain tensors; where maker and reader differ, a ``repack`` unit goes
-   between, shared by all readers (`_convert`).
+   between, shared by all readers (`_convert`). A transposition between NCHW and NHWC is such a change of form itself.
 2. *Concatenation without copies*: the makers of a blocked concat's inputs write into slices of its output
    (hetpart.graph.inplace).
 3. *Halo*: every blocked value gets the border its widest consumer wants.
@@ -20,6 +20,12 @@ from hetpart.graph.halo import window
 from hetpart.graph.inplace import Pieces, Slice, place_concats
 from hetpart.graph.layout import Blocked, Halo, Layout, Plain
 from hetpart.graph.units import TensorType, Unit, UnitGraph
+
+CHANNELS_LAST = (0, 2, 3, 1)
+"""Transposition of NCHW to NHWC."""
+
+CHANNELS_FIRST = (0, 3, 1, 2)
+"""Transposition of NHWC to NCHW."""
 
 _BLOCKED = frozenset({"conv", "conv_transpose", "pool", "global_pool", "instance_norm", "resize", "pad"})
 _FLEXIBLE = frozenset({"eltwise", "concat"})
@@ -119,16 +125,29 @@ def _convert(
         return renamed[value, want_blocked]
 
     for unit in graph:
-        is_blocked = unit.kind in _BLOCKED or (
+        reads_blocked = makes_blocked = unit.kind in _BLOCKED or (
             unit.kind in _FLEXIBLE and any(v in blocked for v in unit.inputs) and _can_block(unit, graph, types)
         )
-        inputs = tuple(as_form(v, is_blocked) for v in unit.inputs)
+        if unit.kind == "transpose":
+            reads_blocked, makes_blocked = _transpose_forms(unit, graph, blocked)
+        inputs = tuple(as_form(v, reads_blocked) for v in unit.inputs)
         reads.update({(unit.name, old): new for old, new in zip(unit.inputs, inputs, strict=True) if old != new})
         units[unit.name] = replace(unit, inputs=inputs)
-        if is_blocked:
+        if makes_blocked:
             blocked.update(unit.outputs)
     ports = {v: as_form(v, False) for v in graph.outputs}
     return UnitGraph(graph.model, units, types), blocked, reads, ports
+
+
+def _transpose_forms(unit: Unit, graph: UnitGraph, blocked: set[str]) -> tuple[bool, bool]:
+    """Whether a transposition reads and whether it makes a blocked value: NCHW of NHWC is blocked, where that helps."""
+    (data,), (out,) = unit.inputs, unit.outputs
+    perm = tuple(unit.anchor.attributes.get_ints("perm", ()))
+    if perm == CHANNELS_LAST:
+        return data in blocked, False
+    if perm == CHANNELS_FIRST and graph.types[out].dtype == "float32" and data not in blocked:
+        return False, any(graph.units[reader].kind in _BLOCKED for reader in graph.consumers.get(out, ()))
+    return False, False
 
 
 def _can_block(unit: Unit, graph: UnitGraph, types: Mapping[str, TensorType]) -> bool:
@@ -179,7 +198,9 @@ def _narrow_input(graph: UnitGraph, value: str, channels: int, block: int) -> bo
     Blocks of 4 stay: they are read as whole vectors, and an RGB image wastes little of them.
     """
     maker = graph.producer.get(value)
-    if block <= 4 or _narrow_block(channels) >= block or maker is None or graph.units[maker].kind != "repack":
+    if block <= 4 or _narrow_block(channels) >= block or maker is None:
+        return False
+    if graph.units[maker].kind not in ("repack", "transpose"):
         return False
     for name in graph.consumers.get(value, []):
         unit = graph.units[name]

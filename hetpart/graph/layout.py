@@ -102,6 +102,12 @@ class Blocked:
 Layout = Plain | Blocked
 
 
+def channels_last(shape: tuple[int, ...]) -> Blocked:
+    """How a row-major NHWC tensor lies in memory, seen as a map of logical `shape` NCHW: one block of all channels."""
+    n, c, h, w = shape
+    return Blocked(n, c, h, w, c)
+
+
 def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
     """`array` (logical shape) as it lies in memory under `layout`; halo and spare lanes are zero."""
     if isinstance(layout, Plain):

@@ -179,3 +179,44 @@ def test_an_image_that_is_also_a_residual_keeps_the_full_block() -> None:
     layout = result.layouts["x:blocked"]
     assert isinstance(layout, Blocked)
     assert layout.block == 16
+
+
+def test_a_transposition_to_nhwc_reads_the_blocked_map() -> None:
+    result = assigned(
+        """
+        g (float[1, 8, 6, 6] x) => (float[1, 6, 6, 8] t) {
+            y = Conv (x, w)
+            t = Transpose <perm = [0, 2, 3, 1]> (y)
+        }""",
+        w=weights(8, 8, 1, 1),
+    )
+    assert [unit.kind for unit in result.graph] == ["repack", "conv", "transpose"]
+    assert isinstance(result.layouts["y"], Blocked)
+    assert result.layouts["t"] == Plain((1, 6, 6, 8))
+
+
+def test_a_transposition_from_nhwc_makes_the_blocked_map_that_a_convolution_wants() -> None:
+    result = assigned(
+        """
+        g (float[1, 6, 6, 3] x) => (float[1, 8, 6, 6] y) {
+            t = Transpose <perm = [0, 3, 1, 2]> (x)
+            y = Conv <pads = [1, 1, 1, 1]> (t, w)
+        }""",
+        block=16,
+        w=weights(8, 3, 3, 3),
+    )
+    assert [unit.kind for unit in result.graph] == ["transpose", "conv", "repack"]
+    assert result.layouts["t"] == Blocked(1, 3, 6, 6, 4, Halo(1, 1, 1, 1))
+
+
+def test_other_transpositions_work_on_plain_tensors() -> None:
+    result = assigned(
+        """
+        g (float[1, 6, 6, 3] x) => (float[1, 3, 6, 6] y) {
+            t = Transpose <perm = [0, 3, 2, 1]> (x)
+            s = Transpose <perm = [0, 3, 1, 2]> (x)
+            u = Add (s, t)
+            y = Relu (u)
+        }""",
+    )
+    assert not any(isinstance(form, Blocked) for form in result.layouts.values())

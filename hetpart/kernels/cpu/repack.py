@@ -1,7 +1,8 @@
 """Layout change by copy: row-major to blocked, blocked to row-major, blocked to blocked at a channel offset.
 
 A work item is one image row of one channel block: of `out` where it is blocked, else of `x`. Where whole vectors
-correspond the row is copied as vectors; otherwise lane by lane, each lane's channel being tested once per row.
+correspond the row is copied as vectors; otherwise lane by lane, each lane's channel being tested once per row. NHWC,
+which is one block of all channels, to or from smaller blocks is cut into vectors of the smaller ones.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Layout
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, plain_float32, range_kernel, zero_halo
+from hetpart.kernels.cpu.vectors import power_of_two_pieces, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import RepackSpec
 
@@ -22,7 +24,7 @@ from hetpart.kernels.spec import RepackSpec
 def extent(spec: RepackSpec, isa: Isa) -> int:
     """Image rows of the channel blocks that are touched (of `x` where `out` is row-major)."""
     n, _, h, _ = spec.x.shape
-    return n * len(_touched_blocks(spec)) * h
+    return n * h if _channels_last(spec) else n * len(_touched_blocks(spec)) * h
 
 
 def pack(spec: RepackSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -33,6 +35,8 @@ def pack(spec: RepackSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tup
 def prim_func(spec: RepackSpec, isa: Isa, symbol: str) -> Any:
     """``(x, out, lo, hi)``."""
     _check(spec)
+    if _channels_last(spec):
+        return _channels_last_func(spec, symbol)
     blocks = _touched_blocks(spec)
     n, channels, h, w = spec.x.shape
     source, target = spec.x, spec.out
@@ -69,6 +73,52 @@ def prim_func(spec: RepackSpec, isa: Isa, symbol: str) -> Any:
                     copy_lanes(target.block)
 
     return range_kernel(symbol, (source, target), body)
+
+
+def _channels_last(spec: RepackSpec) -> bool:
+    """Whether one side has all channels in one block and the other side in several, all of `out` being written."""
+    x, out = spec.x, spec.out
+    if not isinstance(x, Blocked) or not isinstance(out, Blocked) or x.c != out.c:
+        return False
+    return x.block != out.block and x.c in (x.block, out.block)
+
+
+def _channels_last_func(spec: RepackSpec, symbol: str) -> Any:
+    """A work item is one image row of all channels."""
+    x, out = spec.x, spec.out
+    if not isinstance(x, Blocked) or not isinstance(out, Blocked):
+        raise InternalError("kernel-layout", f"{x} and {out} are not blocked")
+    size = min(x.block, out.block)
+    full, tail = divmod(x.c, size)
+
+    def body(item: Expr, source: Buffer, target: Buffer) -> None:
+        image, y = decode(item, (x.n, x.h))
+        with T.serial(0, out.blocks) as block:
+            zero_halo(target, out, image, block, y)
+
+        def copy(first: Expr, column: Expr, width: int) -> None:
+            T.buffer_store(
+                target,
+                source[_vector_position(x, image, first, y, column, width)],
+                _vector_position(out, image, first, y, column, width),
+            )
+
+        with T.serial(0, x.w) as column:
+            if full:
+                with T.serial(0, full) as number:
+                    copy(number * size, column, size)
+            done = full * size
+            for width in power_of_two_pieces(tail):
+                copy(done, column, width)
+                done += width
+
+    return range_kernel(symbol, (x, out), body)
+
+
+def _vector_position(layout: Blocked, image: Expr, first: Expr, y: Expr, x: Expr, width: int) -> list[Expr]:
+    """Indices of `width` channels from `first` on, which lie in one block."""
+    block, lane = (0, first) if layout.blocks == 1 else (first // layout.block, first % layout.block)
+    return [image, block, layout.halo.top + y, layout.halo.left + x, vector(width, lane)]
 
 
 def _check(spec: RepackSpec) -> None:

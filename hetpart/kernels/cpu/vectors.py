@@ -19,6 +19,11 @@ def vector(lanes: int, start: Expr = 0) -> Expr:
     return tirx.Ramp(start, 1, lanes) if lanes > 1 else start
 
 
+def power_of_two_pieces(length: int) -> list[int]:
+    """Vector widths that add up to `length`, each a power of two, the widest first."""
+    return [1 << bit for bit in reversed(range(length.bit_length())) if length >> bit & 1]
+
+
 def zeros(lanes: int) -> Expr:
     return tirx.const(0.0, dtype_of(lanes))
 

@@ -27,6 +27,7 @@ def form(block: int, shape: tuple[int, ...], halo: Halo) -> Blocked | Plain:
     [  # a block of 0 is row-major
         (0, 16, 37, 0, 37), (0, 3, 3, 0, 3), (16, 0, 37, 0, 37), (16, 16, 37, 0, 37), (0, 4, 6, 0, 6),
         (3, 16, 3, 0, 3), (8, 4, 20, 0, 20), (4, 16, 33, 0, 33), (0, 16, 64, 0, 64), (0, 8, 19, 0, 19),
+        (16, 37, 37, 0, 37), (37, 16, 37, 0, 37), (4, 20, 20, 0, 20), (16, 5, 5, 0, 5), (5, 16, 5, 0, 5),  # NHWC
     ],
 )  # fmt: skip
 def test_repack_of_all_channels(run_kernel, x_block, out_block, channels, first, out_channels):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hetpart.errors import InternalError
-from hetpart.graph.layout import Blocked, Halo, Layout, Plain, pack, unpack
+from hetpart.graph.layout import Blocked, Halo, Layout, Plain, channels_last, pack, unpack
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import repack
 from hetpart.kernels.spec import RepackSpec
@@ -24,6 +24,8 @@ def layouts(block: int) -> dict[str, tuple[Layout, Layout]]:
         "to-plain": (blocked, plain),
         "halo": (blocked, Blocked(*SHAPE, block, Halo(0, 3, 0, 0))),
         "block": (Blocked(*SHAPE, 8), blocked),
+        "to-nhwc": (blocked, channels_last(SHAPE)),
+        "from-nhwc": (channels_last(SHAPE), blocked),
         "flat": (Blocked(2, 21, 1, 1, block), Plain((2, 21))),
         "from-flat": (Plain((2, 21)), Blocked(2, 21, 1, 1, block, Halo(1, 1, 1, 1))),
     }
