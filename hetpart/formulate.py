@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from hetpart.cost.estimate import Cost
 from hetpart.graph.assign import Assignment
 from hetpart.partition.problem import Link, Mode, Problem, Task, Tensor
-from hetpart.targets.schema import Target
+from hetpart.targets.schema import Processor, Target
 
 INPUTS = "(inputs)"
 OUTPUTS = "(outputs)"
@@ -32,7 +32,9 @@ def formulate(assignment: Assignment, target: Target, costs: Mapping[str, Mappin
     tasks = [Task(INPUTS, (Mode(host, 0),))]
     for unit in assignment.graph:
         if unit.name not in assignment.free:
-            tasks.append(Task(unit.name, tuple(_mode(p, c, host) for p, c in costs[unit.name].items())))
+            tasks.append(
+                Task(unit.name, tuple(_mode(target.processor(p), c, host) for p, c in costs[unit.name].items()))
+            )
     tasks.append(Task(OUTPUTS, (Mode(host, 0),)))
     links = tuple(
         Link(k.source, k.target, math.ceil(k.fixed_us), k.gb_per_s * 1e3)
@@ -42,11 +44,12 @@ def formulate(assignment: Assignment, target: Target, costs: Mapping[str, Mappin
     return Problem(names, host, tuple(tasks), _tensors(assignment), links)
 
 
-def _mode(processor: str, cost: Cost, host: str) -> Mode:
-    if processor == host:
-        return Mode(processor, math.ceil(cost.latency_us))
+def _mode(processor: Processor, cost: Cost, host: str) -> Mode:
+    """A launch keeps the host busy, unless a core of the processor's own runs its driver."""
+    if processor.name == host or processor.core is not None:
+        return Mode(processor.name, math.ceil(cost.latency_us))
     launch_us = math.ceil(cost.launch_us)
-    return Mode(processor, max(0, math.ceil(cost.latency_us) - launch_us), launch_us)
+    return Mode(processor.name, max(0, math.ceil(cost.latency_us) - launch_us), launch_us)
 
 
 def _tensors(assignment: Assignment) -> tuple[Tensor, ...]:

@@ -108,7 +108,8 @@ class Processor:
         codegen: options of its code generator.
         clusters: its cores.
         threads: cores that one kernel uses.
-        core: core id that the host bench pins it to; None leaves that to the operating system.
+        core: core id that the host bench pins it to, driver included, so that its launches cost the host nothing; None
+            leaves that to the operating system.
         facts: further facts for ``hetpart targets``, free text.
         cost: its roofline; None where hetpart emits no code yet.
     """

@@ -3,8 +3,9 @@
 The model of time, which every strategy and the checker share:
 
 * A task runs in exactly one of its modes, from `start` to ``start + launch_us + duration_us``, and occupies the mode's
-  processor all that time. During ``[start, start + launch_us)`` it occupies the host as well: somebody must enqueue it.
-  A processor does one thing at a time. What takes no time occupies nothing.
+  processor all that time. During ``[start, start + launch_us)`` it occupies the host as well: somebody must enqueue it
+  (modes of a processor whose driver has a core of its own have no launch). A processor does one thing at a time. What
+  takes no time occupies nothing.
 * A task starts when every tensor it reads is on its processor. A tensor is there when its producer finishes, and on
   another processor one transfer later; a transfer happens once per (tensor, destination), however many tasks read it.
 * A transfer is a delay. It starts as soon as the producer finishes and occupies neither processors nor the link: a
