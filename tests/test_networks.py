@@ -10,6 +10,7 @@ import pytest
 from benchmarks.two_branches import two_branches
 from examples.zoo import build as build_model
 from examples.zoo import names
+from examples.zoo.builder import Builder
 from hetpart.build import build
 from hetpart.compiler import Options
 from hetpart.report.compile import CompileReport
@@ -52,6 +53,16 @@ def test_the_compiled_network_is_right(name: str, target: str, tmp_path: Path) -
         assert found["rel_l2"] <= TOLERANCE, output
     assert report.makespan_us <= min(report.baselines_us.values())
     assert report.lower_bound_us <= report.makespan_us
+
+
+@pytest.mark.parametrize("strategy", ["cpu", "gpu"])
+def test_a_network_with_channels_last(strategy: str, tmp_path: Path) -> None:
+    b = Builder("channels-last", 0)
+    x = b.transpose(b.input("input", (2, 11, 9, 3)), 0, 3, 1, 2)
+    y = b.conv(b.conv(x, 20, 3, bias=True), 21, 3, stride=2, bias=True)
+    model = b.finish(scores=b.transpose(y, 0, 2, 3, 1))
+    report = build(model, "host", tmp_path / "bundle", Options(strategy=strategy), verify="segments")
+    assert report.verify["outputs"]["scores"]["rel_l2"] <= TOLERANCE
 
 
 @pytest.mark.parametrize("strategy", ["cpu", "gpu", "heft"])

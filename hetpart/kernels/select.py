@@ -18,7 +18,7 @@ from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
 from hetpart.graph.extract import unit_model
 from hetpart.graph.halo import window
-from hetpart.graph.layout import Blocked, Layout, Plain, channels_last, pack
+from hetpart.graph.layout import Blocked, Layout, Plain, pack
 from hetpart.graph.units import Unit
 from hetpart.kernels.coordinates import resize_lines
 from hetpart.kernels.spec import (
@@ -271,10 +271,8 @@ def _repack(at: _Context) -> tuple[KernelCall, ...]:
 
 def _transpose(at: _Context) -> tuple[KernelCall, ...]:
     given = at.layout(at.source(0))
-    if isinstance(given, Blocked):
-        return (KernelCall(RepackSpec(given, channels_last(given.shape)), (at.source(0),), (at.output,)),)
-    if isinstance(at.out, Blocked):
-        return (KernelCall(RepackSpec(channels_last(at.out.shape), at.out), (at.source(0),), (at.output,)),)
+    if isinstance(given, Blocked) or isinstance(at.out, Blocked):
+        return (KernelCall(RepackSpec(given, at.out, nhwc=True), (at.source(0),), (at.output,)),)
     x = at.plain(at.source(0))
     perm = tuple(int(p) for p in at.node.attributes.get_ints("perm", tuple(reversed(range(len(x.shape))))))
     return (KernelCall(TransposeSpec(x, at.plain(at.output), perm), (at.source(0),), (at.output,)),)

@@ -15,7 +15,7 @@ import hashlib
 from dataclasses import dataclass
 
 from hetpart.graph.epilogue import Step
-from hetpart.graph.layout import Blocked, Layout, Plain
+from hetpart.graph.layout import Blocked, Layout, Plain, channels_last
 
 
 @dataclass(frozen=True)
@@ -202,13 +202,24 @@ class EltwiseSpec(Spec):
 class RepackSpec(Spec):
     """Copy `x` into channels ``[channel, channel + x.c)`` of `out`, changing layout on the way.
 
-    Plain x or out of a Blocked partner has the same logical NCHW shape. `channel` serves concatenation by copy (it
-    need not be a multiple of the block); the halo of `out` is zeroed for the blocks that are touched.
+    Plain x or out of a Blocked partner has the same logical NCHW shape, or with `nhwc` its transposition to NHWC.
+    `channel` serves concatenation by copy (it need not be a multiple of the block); the halo of `out` is zeroed for
+    the blocks that are touched.
     """
 
     x: Layout
     out: Layout
     channel: int = 0
+    nhwc: bool = False
+
+    @property
+    def maps(self) -> tuple[Layout, Layout]:
+        """x and `out`, the NHWC one as a map whose only block holds all channels: the same bytes."""
+        if not self.nhwc:
+            return self.x, self.out
+        if isinstance(self.x, Blocked):
+            return self.x, channels_last(self.x.shape)
+        return channels_last(self.out.shape), self.out
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
-from hetpart.graph.layout import Blocked, Plain
+from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu import depthwise
 from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
-from hetpart.kernels.cpu.emit import Buffer, Expr, check_blocked_operands, decode, range_kernel, zero_halo
+from hetpart.kernels.cpu.emit import Buffer, Expr, check_blocked_operands, decode, range_kernel, view, zero_halo
 from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
 from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import each_piece, on_piece, piece_count
@@ -68,9 +68,9 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
     flat = flattened(spec)
 
     def body(item: Expr, *buffers: Buffer) -> None:
-        x, *operands = [_view(b, m) for b, m in zip(buffers, (flat.x, *flat.operands), strict=False)]
+        x, *operands = [view(b, m) for b, m in zip(buffers, (flat.x, *flat.operands), strict=False)]
         w, *bias = buffers[1 + len(operands) : -1]
-        out = _view(buffers[-1], flat.out)
+        out = view(buffers[-1], flat.out)
         _Kernel(flat, plan, x, operands, w, bias[0] if bias else None, out).item(item)
 
     return range_kernel(symbol, (spec.x, *spec.operands, *constants, spec.out), body)
@@ -283,11 +283,6 @@ def _either(cases: int, condition: Expr, then: Callable[[], None], otherwise: Ca
             then()
         with T.Else():
             otherwise()
-
-
-def _view(buffer: Buffer, layout: Blocked) -> Buffer:
-    """`buffer` with the shape of `layout`, which holds as many elements."""
-    return T.decl_buffer(layout.physical_shape, "float32", data=buffer.data, layout=None)
 
 
 def _divisor(number: int, limit: int) -> int:

@@ -50,6 +50,11 @@ def flat(buffer: Buffer, size: int, dtype: str) -> Buffer:
     return T.decl_buffer((size,), dtype, data=buffer.data, layout=None)
 
 
+def view(buffer: Buffer, layout: Layout) -> Buffer:
+    """`buffer` with the shape of `layout`, which holds as many elements."""
+    return T.decl_buffer(layout.physical_shape, layout.dtype, data=buffer.data, layout=None)
+
+
 def decode(item: Expr, extents: Sequence[int]) -> list[Expr]:
     """Row-major coordinates of `item` in a space of `extents`, each bound to a variable."""
     coordinates: list[Expr] = []

@@ -1,8 +1,8 @@
 """Layout change by copy: row-major to blocked, blocked to row-major, blocked to blocked at a channel offset.
 
 A work item is one image row of one channel block: of `out` where it is blocked, else of `x`. Where whole vectors
-correspond the row is copied as vectors; otherwise lane by lane, each lane's channel being tested once per row. NHWC,
-which is one block of all channels, to or from smaller blocks is cut into vectors of the smaller ones.
+correspond the row is copied as vectors; otherwise lane by lane, each lane's channel being tested once per row. To and
+from NHWC, a work item is one image row of all channels, cut into vectors of the blocked side.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Layout
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, plain_float32, range_kernel, zero_halo
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, plain_float32, range_kernel, view, zero_halo
 from hetpart.kernels.cpu.vectors import power_of_two_pieces, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import RepackSpec
@@ -23,8 +23,8 @@ from hetpart.kernels.spec import RepackSpec
 
 def extent(spec: RepackSpec, isa: Isa) -> int:
     """Image rows of the channel blocks that are touched (of `x` where `out` is row-major)."""
-    n, _, h, _ = spec.x.shape
-    return n * h if _channels_last(spec) else n * len(_touched_blocks(spec)) * h
+    n, _, h, _ = spec.maps[0].shape
+    return n * h if spec.nhwc else n * len(_touched_blocks(spec)) * h
 
 
 def pack(spec: RepackSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -35,8 +35,8 @@ def pack(spec: RepackSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tup
 def prim_func(spec: RepackSpec, isa: Isa, symbol: str) -> Any:
     """``(x, out, lo, hi)``."""
     _check(spec)
-    if _channels_last(spec):
-        return _channels_last_func(spec, symbol)
+    if spec.nhwc:
+        return _nhwc_func(spec, symbol)
     blocks = _touched_blocks(spec)
     n, channels, h, w = spec.x.shape
     source, target = spec.x, spec.out
@@ -75,33 +75,22 @@ def prim_func(spec: RepackSpec, isa: Isa, symbol: str) -> Any:
     return range_kernel(symbol, (source, target), body)
 
 
-def _channels_last(spec: RepackSpec) -> bool:
-    """Whether one side has all channels in one block and the other side in several, all of `out` being written."""
-    x, out = spec.x, spec.out
-    if not isinstance(x, Blocked) or not isinstance(out, Blocked) or x.c != out.c:
-        return False
-    return x.block != out.block and x.c in (x.block, out.block)
-
-
-def _channels_last_func(spec: RepackSpec, symbol: str) -> Any:
-    """A work item is one image row of all channels."""
-    x, out = spec.x, spec.out
+def _nhwc_func(spec: RepackSpec, symbol: str) -> Any:
+    x, out = spec.maps
     if not isinstance(x, Blocked) or not isinstance(out, Blocked):
-        raise InternalError("kernel-layout", f"{x} and {out} are not blocked")
+        raise InternalError("kernel-layout", f"NHWC to or from {spec.x} and {spec.out}")
     size = min(x.block, out.block)
     full, tail = divmod(x.c, size)
 
-    def body(item: Expr, source: Buffer, target: Buffer) -> None:
+    def body(item: Expr, *buffers: Buffer) -> None:
+        source, target = (view(buffer, layout) for buffer, layout in zip(buffers, (x, out), strict=True))
         image, y = decode(item, (x.n, x.h))
         with T.serial(0, out.blocks) as block:
             zero_halo(target, out, image, block, y)
 
         def copy(first: Expr, column: Expr, width: int) -> None:
-            T.buffer_store(
-                target,
-                source[_vector_position(x, image, first, y, column, width)],
-                _vector_position(out, image, first, y, column, width),
-            )
+            value = source[_vector_position(x, image, first, y, column, width)]
+            T.buffer_store(target, value, _vector_position(out, image, first, y, column, width))
 
         with T.serial(0, x.w) as column:
             if full:
@@ -112,7 +101,7 @@ def _channels_last_func(spec: RepackSpec, symbol: str) -> Any:
                 copy(done, column, width)
                 done += width
 
-    return range_kernel(symbol, (x, out), body)
+    return range_kernel(symbol, (spec.x, spec.out), body)
 
 
 def _vector_position(layout: Blocked, image: Expr, first: Expr, y: Expr, x: Expr, width: int) -> list[Expr]:
@@ -122,8 +111,8 @@ def _vector_position(layout: Blocked, image: Expr, first: Expr, y: Expr, x: Expr
 
 
 def _check(spec: RepackSpec) -> None:
-    x, out = spec.x, spec.out
-    for layout in (x, out):
+    x, out = spec.maps
+    for layout in (spec.x, spec.out):
         if not isinstance(layout, Blocked):
             plain_float32(layout)
     (n, c, h, w), (out_n, out_c, out_h, out_w) = x.shape, out.shape

@@ -22,6 +22,7 @@ from hetpart.kernels.spec import RepackSpec
 
 
 def source(spec: RepackSpec, device: Device, symbol: str) -> str:
+    spec = _of_maps(spec)
     _check(spec)
     side, blocks = _side(spec), _blocks(spec)
     grid = _grid(spec, device)
@@ -53,11 +54,17 @@ def source(spec: RepackSpec, device: Device, symbol: str) -> str:
 
 
 def launch(spec: RepackSpec, device: Device) -> Launch:
-    return _grid(spec, device).launch(device)
+    return _grid(_of_maps(spec), device).launch(device)
 
 
 def pack(spec: RepackSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     return ()
+
+
+def _of_maps(spec: RepackSpec) -> RepackSpec:
+    """The same copy between its maps: kernels see bytes only."""
+    x, out = spec.maps
+    return RepackSpec(x, out, spec.channel)
 
 
 def _side(spec: RepackSpec) -> Blocked:

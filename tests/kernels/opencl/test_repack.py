@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hetpart.errors import InternalError
-from hetpart.graph.layout import Blocked, Halo, Layout, Plain, channels_last, pack, unpack
+from hetpart.graph.layout import Blocked, Halo, Layout, Plain, pack, unpack
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import repack
 from hetpart.kernels.spec import RepackSpec
@@ -24,8 +24,6 @@ def layouts(block: int) -> dict[str, tuple[Layout, Layout]]:
         "to-plain": (blocked, plain),
         "halo": (blocked, Blocked(*SHAPE, block, Halo(0, 3, 0, 0))),
         "block": (Blocked(*SHAPE, 8), blocked),
-        "to-nhwc": (blocked, channels_last(SHAPE)),
-        "from-nhwc": (channels_last(SHAPE), blocked),
         "flat": (Blocked(2, 21, 1, 1, block), Plain((2, 21))),
         "from-flat": (Plain((2, 21)), Blocked(2, 21, 1, 1, block, Halo(1, 1, 1, 1))),
     }
@@ -37,6 +35,15 @@ def test_copy(rig: Any, rng: np.random.Generator, style: tuple[Device, int], cas
     x, out = layouts(block)[case]
     data = rng.standard_normal(x.shape).astype(np.float32)
     assert np.array_equal(rig.run(RepackSpec(x, out), device, [data]), data.reshape(out.shape))
+
+
+def test_nhwc(rig: Any, rng: np.random.Generator, style: tuple[Device, int]) -> None:
+    device, block = style
+    blocked, plain = Blocked(*SHAPE, block, Halo(1, 0, 2, 1)), Plain((SHAPE[0], *SHAPE[2:], SHAPE[1]))
+    data = rng.standard_normal(SHAPE).astype(np.float32)
+    last = data.transpose(0, 2, 3, 1)
+    assert np.array_equal(rig.run(RepackSpec(blocked, plain, nhwc=True), device, [data]), last)
+    assert np.array_equal(rig.run(RepackSpec(plain, blocked, nhwc=True), device, [last]), data)
 
 
 @pytest.mark.parametrize("form", ["plain", "same", "other"])
