@@ -75,6 +75,7 @@ def _codegen(table: Table, kind: str, block: int, machine: Machine) -> CpuCodege
             mattr=table.texts("mattr"),
             lanes=table.integer("lanes", native=machine.lanes),
             registers=table.integer("registers", native=machine.registers),
+            l2_bytes=table.integer("l2_bytes", native=machine.l2_bytes),
         )
         if not codegen.triples:
             raise table.error("triples", "at least one LLVM triple, or native")

@@ -33,6 +33,7 @@ class CpuCodegen:
         mattr: extra LLVM attributes.
         lanes: float32 lanes of a vector register; equals the target's channel block.
         registers: architectural vector registers.
+        l2_bytes: a core's own second-level cache.
     """
 
     triples: tuple[str, ...]
@@ -40,6 +41,7 @@ class CpuCodegen:
     mattr: tuple[str, ...]
     lanes: int
     registers: int
+    l2_bytes: int
 
     @property
     def native(self) -> bool:

@@ -84,7 +84,7 @@ class CpuModule:
 
     def _key(self, symbol: str) -> str:
         isa = self.isa
-        return f"{symbol}-{isa.triple}-{isa.mcpu}-{'_'.join(isa.mattr)}-{isa.lanes}"
+        return f"{symbol}-{isa.triple}-{isa.mcpu}-{'_'.join(isa.mattr)}-{isa.lanes}-{isa.l2_bytes}"
 
     @property
     def symbols(self) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hetpart.errors import InternalError
 from hetpart.kernels.isa import Isa
 from hetpart.targets.schema import CpuCodegen, Target
@@ -16,8 +18,8 @@ def target_isa(target: Target) -> Isa:
     if options.native:
         from hetpart.kernels.cpu.build import host_isa
 
-        return host_isa()
-    return Isa(options.triples[0], options.mcpu, options.mattr, options.lanes, options.registers)
+        return replace(host_isa(), l2_bytes=options.l2_bytes)
+    return Isa(options.triples[0], options.mcpu, options.mattr, options.lanes, options.registers, options.l2_bytes)
 
 
 def triples(target: Target) -> tuple[str, ...]:

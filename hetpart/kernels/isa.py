@@ -15,6 +15,7 @@ class Isa:
         mattr: extra LLVM attributes.
         lanes: float32 lanes of one vector register.
         registers: architectural vector registers.
+        l2_bytes: a core's own second-level cache; the default is that of a phone's big core.
     """
 
     triple: str
@@ -22,3 +23,4 @@ class Isa:
     mattr: tuple[str, ...]
     lanes: int
     registers: int
+    l2_bytes: int = 256 << 10

@@ -4,24 +4,33 @@ from pathlib import Path
 
 import pytest
 
-from hetpart.targets.machine import Machine, this_machine
+from hetpart.targets.machine import this_machine
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
+    ("line", "lanes", "registers"),
     [
-        ("flags\t\t: fpu sse2 avx avx2 avx512f", Machine(16, 32)),
-        ("flags\t\t: fpu sse2 avx avx2", Machine(8, 16)),
-        ("flags\t\t: fpu sse2", Machine(4, 16)),
-        ("Features\t: fp asimd evtstrm", Machine(4, 32)),
-        ("nothing known", Machine(4, 16)),
+        ("flags\t\t: fpu sse2 avx avx2 avx512f", 16, 32),
+        ("flags\t\t: fpu sse2 avx avx2", 8, 16),
+        ("flags\t\t: fpu sse2", 4, 16),
+        ("Features\t: fp asimd evtstrm", 4, 32),
+        ("nothing known", 4, 16),
     ],
 )
-def test_lanes_follow_the_feature_list(tmp_path: Path, line: str, expected: Machine) -> None:
+def test_lanes_follow_the_feature_list(tmp_path: Path, line: str, lanes: int, registers: int) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\n{line}\n\nprocessor\t: 1\n")
-    assert this_machine(cpuinfo) == expected
+    machine = this_machine(cpuinfo)
+    assert (machine.lanes, machine.registers) == (lanes, registers)
 
 
 def test_no_feature_list(tmp_path: Path) -> None:
-    assert this_machine(tmp_path / "missing") == Machine(4, 16)
+    machine = this_machine(tmp_path / "missing", tmp_path / "missing")
+    assert (machine.lanes, machine.registers, machine.l2_bytes) == (4, 16, 256 << 10)
+
+
+@pytest.mark.parametrize(("text", "size_bytes"), [("2048K\n", 2 << 20), ("", 256 << 10), ("2M", 256 << 10)])
+def test_the_cache_is_as_large_as_the_kernel_says(tmp_path: Path, text: str, size_bytes: int) -> None:
+    size = tmp_path / "size"
+    size.write_text(text)
+    assert this_machine(tmp_path / "missing", size).l2_bytes == size_bytes

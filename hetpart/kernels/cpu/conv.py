@@ -1,4 +1,5 @@
-"""Convolution of blocked maps by register tiles; depthwise and narrow groups are in hetpart.kernels.cpu.depthwise.
+"""Convolution of blocked maps by register tiles; depthwise and narrow groups are in hetpart.kernels.cpu.depthwise,
+most 3x3 convolutions in hetpart.kernels.cpu.winograd.
 
 A tile is a few output channel blocks by a few pixels. The reduction runs over input channel blocks, kernel rows and
 kernel columns; the lanes of an input block are unrolled. A work item is one channel tile in one band of tile rows, in
@@ -16,12 +17,12 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu import depthwise
+from hetpart.kernels.cpu import depthwise, winograd, winograd_plan
 from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
 from hetpart.kernels.cpu.emit import Buffer, Expr, check_blocked_operands, decode, range_kernel, view, zero_halo
 from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
 from hetpart.kernels.cpu.steps import is_long, render
-from hetpart.kernels.cpu.tiles import each_piece, on_piece, piece_count
+from hetpart.kernels.cpu.tiles import divisor, each_piece, on_piece, piece_count
 from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
@@ -37,6 +38,8 @@ def extent(spec: ConvSpec, isa: Isa) -> int:
     """Images x channel tiles x bands of rows."""
     if depthwise.suits(spec):
         return depthwise.extent(spec, isa)
+    if fast := winograd_plan.choose(spec, isa):
+        return winograd.extent(spec, fast)
     plan = ConvPlan.of(spec, isa)
     return spec.x.n * spec.group * piece_count(plan.channel_tiles) * plan.bands
 
@@ -49,6 +52,8 @@ def pack(spec: ConvSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple
     """
     if depthwise.suits(spec):
         return depthwise.pack(spec, isa, constants)
+    if fast := winograd_plan.choose(spec, isa):
+        return winograd.pack(spec, fast, constants)
     plan = ConvPlan.of(spec, isa)
     w = np.asarray(constants["w"], np.float32)
     w = w.reshape(spec.group, spec.out.c // spec.group, plan.reduction.channels, *spec.kernel)
@@ -61,6 +66,8 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
     check(spec)
     if depthwise.suits(spec):
         return depthwise.prim_func(spec, isa, symbol)
+    if fast := winograd_plan.choose(spec, isa):
+        return winograd.prim_func(spec, fast, symbol)
     plan = ConvPlan.of(spec, isa)
     constants = [Plain((spec.group * plan.reduction.steps * plan.blocks * spec.out.block,))]
     if spec.bias:
@@ -225,7 +232,7 @@ class _Tile:
         """Add the products of one chunk."""
         plan, spec = self.kernel.plan, self.kernel.spec
         sums = plan.reduction
-        unroll = _divisor(sums.block, UNROLL // (self.vectors * len(self.pixels)))
+        unroll = divisor(sums.block, UNROLL // (self.vectors * len(self.pixels)))
 
         def block_tap(b: Expr, tap: Expr, kh: Expr, kw: Expr) -> None:
             with T.serial(0, sums.block // unroll) as outer:
@@ -283,8 +290,3 @@ def _either(cases: int, condition: Expr, then: Callable[[], None], otherwise: Ca
             then()
         with T.Else():
             otherwise()
-
-
-def _divisor(number: int, limit: int) -> int:
-    """The largest divisor of `number` that is at most `limit`, at least 1."""
-    return max(d for d in range(1, number + 1) if number % d == 0 and d <= max(1, limit))

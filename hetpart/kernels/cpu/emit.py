@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script.builder import ir as T
 
@@ -23,8 +24,8 @@ CHAINS = 4
 """Independent accumulators of a reduction: enough to hide the latency of an addition."""
 
 
-def range_kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
-    """PrimFunc `symbol` with buffer parameters for `arguments`, then ``lo, hi``; emits ``body(item, *buffers)``."""
+def kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
+    """PrimFunc `symbol` with buffer parameters for `arguments`, then ``lo, hi``; emits ``body(lo, hi, *buffers)``."""
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_name(symbol)
@@ -35,14 +36,33 @@ def range_kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., N
             ]
             lo = T.arg("lo", T.int32())
             hi = T.arg("hi", T.int32())
-            with T.serial(lo, hi) as item:
-                body(item, *buffers)
+            body(lo, hi, *buffers)
     return builder.get()
+
+
+def range_kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
+    """A `kernel` that does its items one by one: emits ``body(item, *buffers)`` in a loop."""
+
+    def items(lo: Expr, hi: Expr, *buffers: Buffer) -> None:
+        with T.serial(lo, hi) as item:
+            body(item, *buffers)
+
+    return kernel(symbol, arguments, items)
+
+
+def workspace(shape: Sequence[int]) -> Buffer:
+    """Memory of the calling thread's own, float32, allocated anew in each call (see hetpart/runtime/src/tvm.c)."""
+    return T.alloc_buffer(tuple(shape), "float32", scope="global", layout=None)
 
 
 def registers(shape: Sequence[int], dtype: str = "float32") -> Buffer:
     """A local array that LLVM promotes to registers: TVM must not turn it into a heap workspace."""
     return T.alloc_buffer(tuple(shape), dtype, scope="local", layout=None, annotations={"disable_lower_builtin": True})
+
+
+def prefetch(buffer: Buffer, index: Expr, *, write: bool = False) -> None:
+    """Ask for the cache line that holds element `index` of a one-dimensional buffer; it may lie beyond the end."""
+    T.evaluate(tirx.call_intrin("void", "tirx.prefetch", tirx.address_of(buffer[index]), int(write), 3, 1))
 
 
 def flat(buffer: Buffer, size: int, dtype: str) -> Buffer:

@@ -72,16 +72,16 @@ def expm1(x: Expr) -> Expr:
 def log(x: Expr) -> Expr:
     """Natural logarithm: -infinity at zero, NaN below it, denormals included."""
     x = _hold(x)
-    tiny = x < _constant(x, 2.0**-126)
+    tiny = x < constant(x, 2.0**-126)
     bits = _hold(tirx.reinterpret(_dtype("int32", x), _where(tiny, x * 2.0**23, x)))
     exponent = _hold((bits - 0x3F3504F3) >> 23)  # leaves a mantissa of [sqrt(1/2), sqrt(2)), whose bits are subtracted
     mantissa = _hold(tirx.reinterpret(_dtype("float32", x), bits - (exponent << 23)))
-    scale = _hold(tirx.Cast(_dtype("float32", x), exponent) - _where(tiny, 23.0, _constant(x, 0.0)))
+    scale = _hold(tirx.Cast(_dtype("float32", x), exponent) - _where(tiny, 23.0, constant(x, 0.0)))
     series = _twice_atanh((mantissa - 1.0) / (mantissa + 1.0), terms=6)
     result = scale * _LN2_HIGH + (scale * _LN2_LOW + series)
     result = _where(x <= 3.4028234e38, result, x)  # infinity and NaN
     result = _where(x < 0.0, math.nan, result)
-    return _where(tirx.EQ(x, _constant(x, 0.0)), -math.inf, result)
+    return _where(tirx.EQ(x, constant(x, 0.0)), -math.inf, result)
 
 
 def sigmoid(x: Expr) -> Expr:
@@ -145,7 +145,7 @@ def _twice_atanh(s: Expr, terms: int) -> Expr:
 
 def _polynomial(x: Expr, coefficients: Sequence[float]) -> Expr:
     """Horner's rule; the coefficient of x^0 stands first."""
-    result = _constant(x, coefficients[-1])
+    result = constant(x, coefficients[-1])
     for coefficient in coefficients[-2::-1]:
         result = result * x + coefficient
     return result
@@ -211,7 +211,7 @@ def _pow_const(x: Expr, exponent: float) -> Expr:
         x = _hold(x)
         product = math.prod([x] * (int(abs(exponent)) - 1), start=x)
         return product if exponent > 0 else 1.0 / product
-    return tirx.pow(x, _constant(x, exponent))
+    return tirx.pow(x, constant(x, exponent))
 
 
 def _larger(a: Expr, b: Expr) -> Expr:
@@ -250,10 +250,11 @@ def _hold(value: Expr) -> Expr:
 
 
 def _where(condition: Expr, then: Expr | float, otherwise: Expr) -> Expr:
-    return tirx.Select(condition, _constant(otherwise, then) if isinstance(then, float) else then, otherwise)
+    return tirx.Select(condition, constant(otherwise, then) if isinstance(then, float) else then, otherwise)
 
 
-def _constant(like: Expr, value: float) -> Expr:
+def constant(like: Expr, value: float) -> Expr:
+    """`value` in as many lanes as `like` has."""
     return tirx.const(value, _dtype("float32", like))
 
 

@@ -114,3 +114,8 @@ def registers_needed(vectors: int, pixels: int, registers_per_vector: int, isa: 
     """Registers of a tile: accumulators, weights, and inputs (4 lanes of each pixel on NEON, else one broadcast)."""
     inputs = pixels if isa.triple.startswith("aarch64") else 1
     return (vectors * pixels + vectors) * registers_per_vector + inputs
+
+
+def divisor(number: int, limit: int) -> int:
+    """The largest divisor of `number` that is at most `limit`, at least 1."""
+    return max(d for d in range(1, number + 1) if number % d == 0 and d <= max(1, limit))
