@@ -14,6 +14,7 @@ from hetpart.cli.compile import compile_
 from hetpart.cli.inspect import inspect
 from hetpart.cli.run import run
 from hetpart.cli.targets import targets
+from hetpart.cli.tune import tune
 from hetpart.cli.verify import verify
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app.command("verify")(verify)
 app.command("bench")(bench)
 app.command("inspect")(inspect)
 app.command("targets")(targets)
+app.command("tune")(tune)
 app.command("cache")(cache)
 
 

@@ -16,7 +16,7 @@ from hetpart.codegen.names import symbol_of
 from hetpart.graph.layout import Plain
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.select import KernelCall, Source
-from hetpart.kernels.spec import OnnxSpec, Spec
+from hetpart.kernels.spec import ConvSpec, OnnxSpec, Spec
 from hetpart.plan.invocation import Argument, Constant, Invocation, Scratch, Value
 
 _PARALLEL_FROM = 6
@@ -59,7 +59,7 @@ class CpuModule:
 
     def _lower_imported(self, call: KernelCall, spec: OnnxSpec) -> tuple[Invocation, ...]:
         symbol = symbol_of(spec)
-        key = self._key(symbol)
+        key = self._key(symbol, spec)
         stored = self._cache.get(key)
         op = pickle.loads(stored) if stored is not None else _import_operator(spec, self.isa, symbol)
         if stored is None:
@@ -82,8 +82,12 @@ class CpuModule:
             invocations.append(Invocation(kernel, tuple(resolved), written, ranged=ranged))
         return tuple(invocations)
 
-    def _key(self, symbol: str) -> str:
+    def _key(self, symbol: str, spec: Spec) -> str:
         isa = self.isa
+        if isinstance(spec, ConvSpec):
+            from hetpart.kernels.cpu.conv_choice import measured_tag
+
+            symbol += measured_tag(spec, isa)
         return f"{symbol}-{isa.triple}-{isa.mcpu}-{'_'.join(isa.mattr)}-{isa.lanes}-{isa.l2_bytes}"
 
     @property
@@ -101,14 +105,14 @@ class CpuModule:
         for symbol, spec in self._wanted.items():
             if symbol in self._objects:
                 continue
-            code = self._cache.get(self._key(symbol))
+            code = self._cache.get(self._key(symbol, spec))
             if code is None:
                 missing.append((spec, self.isa, symbol))
             else:
                 self._objects[symbol] = code
         for done, (symbol, code) in enumerate(_compile_all(missing), 1):
             self._objects[symbol] = code
-            self._cache.put(self._key(symbol), code)
+            self._cache.put(self._key(symbol, self._wanted[symbol]), code)
             if progress:
                 progress(done, len(missing))
         return [self._objects[symbol] for symbol in sorted(self._objects)]

@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "partition": {"errors"},
     "formulate": {"errors", "cost", "graph", "partition", "targets"},
     "plan": {"errors", "graph"},
-    "kernels": {"errors", "graph", "oracle"},
+    "kernels": {"errors", "cache", "graph", "oracle"},
     "codegen": {"errors", "cache", "graph", "kernels", "plan", "targets"},
     "bundle": {"errors", "plan"},
     "runtime": {"errors", "bundle", "cache"},
@@ -34,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "rehearse": {
         "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
     },
+    "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
     "report": {"errors", "bundle", "compiler", "cost", "graph", "oracle", "partition", "targets"},
     "build": {
         "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "version": {"errors", "api"},
     "cli": {
         "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "frontend", "graph", "passes", "phases",
-        "report", "runtime", "targets", "verify", "version",
+        "report", "runtime", "targets", "tune", "verify", "version",
     },
 }  # fmt: skip
 """Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""

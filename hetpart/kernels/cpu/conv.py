@@ -17,13 +17,23 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu import depthwise, winograd, winograd_plan
+from hetpart.kernels.cpu import conv_choice, depthwise, winograd
 from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
-from hetpart.kernels.cpu.emit import Buffer, Expr, check_blocked_operands, decode, range_kernel, view, zero_halo
+from hetpart.kernels.cpu.emit import (
+    Buffer,
+    Expr,
+    check_blocked_operands,
+    decode,
+    prefetch,
+    range_kernel,
+    view,
+    zero_halo,
+)
 from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
 from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import divisor, each_piece, on_piece, piece_count
 from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, vector, zeros
+from hetpart.kernels.cpu.winograd_plan import WinogradPlan
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 
@@ -38,9 +48,9 @@ def extent(spec: ConvSpec, isa: Isa) -> int:
     """Images x channel tiles x bands of rows."""
     if depthwise.suits(spec):
         return depthwise.extent(spec, isa)
-    if fast := winograd_plan.choose(spec, isa):
-        return winograd.extent(spec, fast)
-    plan = ConvPlan.of(spec, isa)
+    plan = conv_choice.plan(spec, isa)
+    if isinstance(plan, WinogradPlan):
+        return winograd.extent(spec, plan)
     return spec.x.n * spec.group * piece_count(plan.channel_tiles) * plan.bands
 
 
@@ -52,9 +62,9 @@ def pack(spec: ConvSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple
     """
     if depthwise.suits(spec):
         return depthwise.pack(spec, isa, constants)
-    if fast := winograd_plan.choose(spec, isa):
-        return winograd.pack(spec, fast, constants)
-    plan = ConvPlan.of(spec, isa)
+    plan = conv_choice.plan(spec, isa)
+    if isinstance(plan, WinogradPlan):
+        return winograd.pack(spec, plan, constants)
     w = np.asarray(constants["w"], np.float32)
     w = w.reshape(spec.group, spec.out.c // spec.group, plan.reduction.channels, *spec.kernel)
     groups = [pack_tiles(steps, plan.channel_tiles, spec.out.block) for steps in plan.reduction.order(w)]
@@ -66,9 +76,9 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
     check(spec)
     if depthwise.suits(spec):
         return depthwise.prim_func(spec, isa, symbol)
-    if fast := winograd_plan.choose(spec, isa):
-        return winograd.prim_func(spec, fast, symbol)
-    plan = ConvPlan.of(spec, isa)
+    plan = conv_choice.plan(spec, isa)
+    if isinstance(plan, WinogradPlan):
+        return winograd.prim_func(spec, plan, symbol)
     constants = [Plain((spec.group * plan.reduction.steps * plan.blocks * spec.out.block,))]
     if spec.bias:
         constants.append(Plain((spec.out.blocks * spec.out.block,)))
@@ -120,7 +130,7 @@ class _Kernel:
         """Work item number `item`."""
         spec, plan = self.spec, self.plan
         tiles = piece_count(plan.channel_tiles)
-        if plan.channels_outer:
+        if plan.choice.channels_outer:
             image, group, tile, band = decode(item, (spec.x.n, spec.group, tiles, plan.bands))
         else:
             image, band, group, tile = decode(item, (spec.x.n, plan.bands, spec.group, tiles))
@@ -129,8 +139,8 @@ class _Kernel:
     def _band(self, image: Expr, group: Expr, band: Expr, first: Expr, vectors: int) -> None:
         """One band of rows of `vectors` channel blocks, from block `first` of the group on."""
         plan = self.plan
-        begin = band * plan.band
-        end = T.min(begin + plan.band, piece_count(plan.rows))
+        begin = band * plan.choice.band
+        end = T.min(begin + plan.choice.band, piece_count(plan.rows))
 
         def tile_row(chunk: Expr, y: Expr, rows: int) -> None:
             def tile(x: Expr, columns: int) -> None:
@@ -251,7 +261,8 @@ class _Tile:
                 self._multiply_add(acc, sums.full, lane, step, kh, kw)
 
         if sums.full:
-            with T.serial(chunk * plan.chunk, T.min(chunk * plan.chunk + plan.chunk, sums.full)) as b:
+            size = plan.choice.chunk
+            with T.serial(chunk * size, T.min(chunk * size + size, sums.full)) as b:
                 self._over_taps(lambda *tap: block_tap(b, *tap))
         if sums.tail:
             last = T.EQ(chunk, plan.chunks - 1)
@@ -273,10 +284,10 @@ class _Tile:
             for y, x in self.pixels
         ]
         tile = (self.group * plan.blocks + self.first) * plan.reduction.steps  # in vectors
-        weights = [
-            self.kernel.w[vector(spec.out.block, (tile + step * self.vectors + v) * spec.out.block)]
-            for v in range(self.vectors)
-        ]
+        at = tile + step * self.vectors
+        for v in range(self.vectors if plan.choice.prefetch else 0):
+            prefetch(self.kernel.w, (at + plan.choice.prefetch * self.vectors + v) * spec.out.block)
+        weights = [self.kernel.w[vector(spec.out.block, (at + v) * spec.out.block)] for v in range(self.vectors)]
         acc.rank_one(weights, inputs)
 
 

@@ -1,8 +1,9 @@
 """Which tiles, bands and loop order a convolution gets.
 
 Two loop orders. Where the weights fit into the L2 cache, bands of rows are the outer loop and the input is read once.
-Where they do not, channel tiles are the outer loop, and the reduction is cut into chunks whose weights stay in the L1
-cache while they are applied to all pixels of the item; between chunks the partial sums lie in the output.
+Where they do not, they stream: they are prefetched, and channel tiles are the outer loop unless it costs more to read
+the input again for each of them. The reduction is then cut into chunks whose weights stay in the L1 cache while they
+are applied to all pixels of the item; between chunks the partial sums lie in the output.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hetpart.kernels.cpu.tiles import Run, choose_tile, even_runs, piece_count
+from hetpart.kernels.cpu.tiles import Run, TileShape, even_runs, piece_count, rank_tiles
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 
-RESIDENT_WEIGHTS_BYTES = 256 << 10
-"""Weights up to this size are re-read from L2 for every band: half of the 512 KiB of a Cortex-A76."""
+AHEAD = 64
+"""Steps of the reduction by which streaming weights are asked for in advance."""
 
 CHUNK_WEIGHTS_BYTES = 32 << 10
 """Weights of one channel tile that stay in L1 while they are applied to all pixels of an item."""
@@ -62,61 +63,107 @@ class Reduction:
 
 
 @dataclass(frozen=True)
-class ConvPlan:
-    """Tiles and loop order of one convolution.
+class Direct:
+    """What may be chosen freely for a direct convolution.
 
     Attributes:
+        tile: the largest register tile.
+        channels_outer: whether channel tiles are the outer loop.
+        band: tile rows of one work item.
+        chunk: input blocks per pass over the pixels.
+        prefetch: steps of the reduction by which weights are asked for in advance; 0 leaves it to the hardware.
+    """
+
+    tile: TileShape
+    channels_outer: bool
+    band: int
+    chunk: int
+    prefetch: int
+
+
+@dataclass(frozen=True)
+class ConvPlan:
+    """Tiles and loop order of one convolution: a choice, and what follows from it.
+
+    Attributes:
+        choice: see `Direct`.
         reduction: the sum behind one output.
         blocks: output channel blocks of one group.
         channel_tiles: these blocks in tiles.
         rows: output rows in tiles.
         columns: output columns in tiles.
-        band: tile rows of one work item.
-        channels_outer: whether channel tiles are the outer loop.
-        chunk: input blocks per pass over the pixels.
     """
 
+    choice: Direct
     reduction: Reduction
     blocks: int
     channel_tiles: tuple[Run, ...]
     rows: tuple[Run, ...]
     columns: tuple[Run, ...]
-    band: int
-    channels_outer: bool
-    chunk: int
 
     @property
     def bands(self) -> int:
-        return -(-piece_count(self.rows) // self.band)
+        return -(-piece_count(self.rows) // self.choice.band)
 
     @property
     def chunks(self) -> int:
-        return max(1, -(-self.reduction.full // self.chunk))
+        return max(1, -(-self.reduction.full // self.choice.chunk))
 
     @staticmethod
-    def of(spec: ConvSpec, isa: Isa) -> ConvPlan:
-        spec = flattened(spec)
-        x, out = spec.x, spec.out
-        channels, taps = x.c // spec.group, math.prod(spec.kernel)
-        reduction = Reduction(channels, 1 if spec.group > 1 and channels % x.block else x.block, taps)
-        blocks = out.blocks if spec.group == 1 else out.c // spec.group // out.block
-        shape = choose_tile(blocks, out.h, out.w, -(-out.block // isa.lanes), isa)
-        channel_tiles = even_runs(blocks, shape.vectors)
-        rows, columns = even_runs(out.h, shape.rows), even_runs(out.w, shape.columns)
-        tile_rows = piece_count(rows)
-        channels_outer = reduction.steps * blocks * out.block * 4 > RESIDENT_WEIGHTS_BYTES
-        tiles = x.n * spec.group * piece_count(channel_tiles)
-        if channels_outer:
-            bands = min(tile_rows, -(-ITEMS // tiles))
-            band = -(-tile_rows // bands)
-            step_bytes = reduction.block * taps * shape.vectors * out.block * 4
-            reuse = band * piece_count(columns)
-            chunk = max(1, CHUNK_WEIGHTS_BYTES // step_bytes) if reuse >= 8 else max(1, reduction.full)
-        else:
-            row_bytes = shape.rows * spec.strides[0] * x.w * x.c * 4
-            band = max(1, min(BAND_INPUT_BYTES // row_bytes, tile_rows * tiles // ITEMS, tile_rows))
-            chunk = max(1, reduction.full)
-        return ConvPlan(reduction, blocks, channel_tiles, rows, columns, band, channels_outer, chunk)
+    def of(spec: ConvSpec, choice: Direct) -> ConvPlan:
+        spec, tile = flattened(spec), choice.tile
+        blocks = _blocks(spec)
+        return ConvPlan(
+            choice,
+            _reduction(spec),
+            blocks,
+            even_runs(blocks, tile.vectors),
+            even_runs(spec.out.h, tile.rows),
+            even_runs(spec.out.w, tile.columns),
+        )
+
+
+def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_outer: bool | None = None) -> Direct:
+    """A good choice by counting loads and bytes; what is given is kept."""
+    spec = flattened(spec)
+    x, reduction, blocks = spec.x, _reduction(spec), _blocks(spec)
+    weights_bytes = reduction.steps * blocks * spec.group * spec.out.block * 4
+    streams = weights_bytes > isa.l2_bytes // 2
+    if tile is None:
+        tile = ranked_tiles(spec, isa, weight_loads=4 if streams else 2)[0]
+    tile_rows, tile_columns = -(-spec.out.h // tile.rows), -(-spec.out.w // tile.columns)
+    channel_tiles = -(-blocks // tile.vectors)
+    tiles = x.n * spec.group * channel_tiles
+    row_bytes = tile.rows * spec.strides[0] * x.w * x.c * 4
+    band = max(1, min(BAND_INPUT_BYTES // row_bytes, tile_rows * tiles // ITEMS, tile_rows))
+    if channels_outer is None:
+        input_again_bytes = x.size_bytes * (channel_tiles - 1) if x.size_bytes > isa.l2_bytes // 2 else 0
+        channels_outer = streams and input_again_bytes <= weights_bytes * (-(-tile_rows // band) - 1)
+    chunk = max(1, reduction.full)
+    if channels_outer:
+        band = -(-tile_rows // min(tile_rows, -(-ITEMS // tiles)))
+        step_bytes = reduction.block * reduction.taps * tile.vectors * spec.out.block * 4
+        if band * tile_columns >= 8:  # pixels enough to make up for reading and writing partial sums
+            chunk = max(1, CHUNK_WEIGHTS_BYTES // step_bytes)
+    return Direct(tile, channels_outer, band, chunk, AHEAD if streams else 0)
+
+
+def ranked_tiles(spec: ConvSpec, isa: Isa, weight_loads: int) -> list[TileShape]:
+    """`rank_tiles` for the (flattened) convolution."""
+    spec = flattened(spec)
+    wide = -(-spec.out.block // isa.lanes)
+    return rank_tiles(_blocks(spec), spec.out.h, spec.out.w, isa, wide, weight_loads)
+
+
+def _reduction(spec: ConvSpec) -> Reduction:
+    channels = spec.x.c // spec.group
+    block = 1 if spec.group > 1 and channels % spec.x.block else spec.x.block
+    return Reduction(channels, block, math.prod(spec.kernel))
+
+
+def _blocks(spec: ConvSpec) -> int:
+    """Output channel blocks of one group."""
+    return spec.out.blocks if spec.group == 1 else spec.out.c // spec.group // spec.out.block
 
 
 def flattened(spec: ConvSpec) -> ConvSpec:

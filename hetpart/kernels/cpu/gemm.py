@@ -40,7 +40,7 @@ class GemmTiles:
     def of(m: int, k: int, n: int, isa: Isa) -> GemmTiles:
         lanes = isa.lanes
         whole, rest = divmod(n, lanes)
-        shape = choose_tile(max(1, whole), m, 1, 1, isa)
+        shape = choose_tile(max(1, whole), m, 1, isa)
         columns = [Run(r.start * lanes, r.count, r.size * lanes) for r in even_runs(whole, shape.vectors)]
         if rest:
             columns.append(Run(whole * lanes, 1, rest))

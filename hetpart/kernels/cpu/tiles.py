@@ -83,12 +83,19 @@ class TileShape:
     columns: int
 
 
-def choose_tile(vectors: int, rows: int, columns: int, registers_per_vector: int, isa: Isa) -> TileShape:
-    """The tile shape that covers `vectors` by `rows` x `columns` in the fewest estimated cycles per reduction step.
+def choose_tile(vectors: int, rows: int, columns: int, isa: Isa, registers_per_vector: int = 1) -> TileShape:
+    """The best of `rank_tiles`."""
+    return rank_tiles(vectors, rows, columns, isa, registers_per_vector)[0]
 
-    A step takes as long as its arithmetic, its loads (weights counted twice: they come from L2) or the latency of the
-    multiply-adds, two of each per cycle; every further copy of the code, for tiles of another size, costs a percent.
-    Every load also costs a tenth of a cycle by itself, as none is ever quite hidden.
+
+def rank_tiles(
+    vectors: int, rows: int, columns: int, isa: Isa, registers_per_vector: int = 1, weight_loads: int = 2
+) -> list[TileShape]:
+    """The tile shapes for `vectors` by `rows` x `columns`, those with the fewest estimated cycles per step first.
+
+    A step takes as long as its arithmetic, its loads (a weight counts as `weight_loads`: it comes from L2, or from
+    beyond) or the latency of the multiply-adds, two of each per cycle; every further copy of the code, for tiles of
+    another size, costs a percent. Every load also costs a tenth of a cycle by itself, as none is ever quite hidden.
     """
     limits = min(vectors, 9), min(rows, isa.registers), min(columns, isa.registers)
     shapes = [
@@ -103,11 +110,12 @@ def choose_tile(vectors: int, rows: int, columns: int, registers_per_vector: int
         for v, r, c in product(*runs):
             weights, pixels = v.size * registers_per_vector, r.size * c.size
             arithmetic = weights * pixels
-            cycles = max(arithmetic, 2 * weights + pixels, FMA_IN_FLIGHT) / 2 + 0.1 * (2 * weights + pixels)
+            loads = weight_loads * weights + pixels
+            cycles = max(arithmetic, loads, FMA_IN_FLIGHT) / 2 + 0.1 * loads
             total += v.count * r.count * c.count * cycles
         return total * (1 + 0.01 * math.prod(len(r) for r in runs))
 
-    return min(shapes, key=cost, default=TileShape(1, 1, 1))  # blocks of very many registers spill in any tile
+    return sorted(shapes, key=cost) or [TileShape(1, 1, 1)]  # blocks of very many registers spill in any tile
 
 
 def registers_needed(vectors: int, pixels: int, registers_per_vector: int, isa: Isa) -> int:

@@ -35,26 +35,49 @@ _TRANSFORM_CYCLES = {16: 80, 24: 160, 36: 250}
 
 
 @dataclass(frozen=True)
-class WinogradPlan:
-    """How one convolution is cut.
+class Winograd:
+    """What may be chosen freely.
 
     Attributes:
         outputs: m of rows and columns.
-        patches: patches per column and per row of the image.
         band: rows of patches of one work item.
-        group: output channel blocks of one work item.
-        groups: how many such groups there are.
+        group: output channel blocks of one work item; a divisor of all.
+    """
+
+    outputs: tuple[int, int]
+    band: int
+    group: int
+
+
+@dataclass(frozen=True)
+class WinogradPlan:
+    """How one convolution is cut: a choice, and what follows from it.
+
+    Attributes:
+        choice: see `Winograd`.
+        patches: patches per column and per row of the image.
+        groups: groups of output channel blocks.
         channel_tiles: the blocks of a group in register tiles.
         columns: the patches of a band in register tiles.
     """
 
-    outputs: tuple[int, int]
+    choice: Winograd
     patches: tuple[int, int]
-    band: int
-    group: int
     groups: int
     channel_tiles: tuple[Run, ...]
     columns: tuple[Run, ...]
+
+    @property
+    def outputs(self) -> tuple[int, int]:
+        return self.choice.outputs
+
+    @property
+    def band(self) -> int:
+        return self.choice.band
+
+    @property
+    def group(self) -> int:
+        return self.choice.group
 
     @property
     def positions(self) -> int:
@@ -71,33 +94,31 @@ class WinogradPlan:
         return self.band * self.patches[1] | 1
 
     @staticmethod
-    def of(spec: ConvSpec, isa: Isa, outputs: tuple[int, int], band: int, group: int) -> WinogradPlan:
-        """The plan with these choices; `group` must divide the output's blocks."""
-        out = spec.out
+    def of(spec: ConvSpec, isa: Isa, choice: Winograd) -> WinogradPlan:
+        out, outputs, band, group = spec.out, choice.outputs, choice.band, choice.group
         patches = -(-out.h // outputs[0]), -(-out.w // outputs[1])
-        shape = choose_tile(group, 1, band * patches[1], -(-out.block // isa.lanes), isa)
+        shape = choose_tile(group, 1, band * patches[1], isa, -(-out.block // isa.lanes))
         return WinogradPlan(
-            outputs,
+            choice,
             patches,
-            band,
-            group,
             out.blocks // group,
             even_runs(group, shape.vectors),
             even_runs(band * patches[1], shape.columns),
         )
 
 
-def choose(spec: ConvSpec, isa: Isa) -> WinogradPlan | None:
-    """The fastest plan by estimate, None where that is the direct convolution."""
-    if not _applies(spec):
+def estimate(spec: ConvSpec, isa: Isa) -> Winograd | None:
+    """The fastest choice by counting cycles, None where that is the direct convolution."""
+    if not applies(spec):
         return None
-    candidates = [_sized(spec, isa, outputs) for outputs in OUTPUTS]
-    best = min(candidates, key=lambda plan: _cycles(spec, plan, isa))
-    return best if _cycles(spec, best, isa) < _direct_cycles(spec, isa) else None
+    candidates = [sized(spec, isa, outputs) for outputs in OUTPUTS]
+    cycles = [_cycles(spec, WinogradPlan.of(spec, isa, choice), isa) for choice in candidates]
+    least = min(cycles)
+    return candidates[cycles.index(least)] if least < _direct_cycles(spec, isa) else None
 
 
-def _sized(spec: ConvSpec, isa: Isa, outputs: tuple[int, int]) -> WinogradPlan:
-    """The plan with the widest band whose V and M stay in the cache, and groups if that leaves few bands."""
+def sized(spec: ConvSpec, isa: Isa, outputs: tuple[int, int]) -> Winograd:
+    """The choice with the widest band whose V and M stay in the cache, and groups if that leaves few bands."""
     lanes, blocks = spec.out.block, spec.out.blocks
     rows, columns = (-(-size // m) for size, m in zip((spec.out.h, spec.out.w), outputs, strict=True))
     positions = math.prod(m + TAPS - 1 for m in outputs)
@@ -107,7 +128,7 @@ def _sized(spec: ConvSpec, isa: Isa, outputs: tuple[int, int]) -> WinogradPlan:
     bands = -(-rows // band)
     groups = [d for d in range(1, blocks + 1) if blocks % d == 0 and (d == 1 or blocks // d >= 4)]
     count = next((d for d in groups if bands * d >= ITEMS), groups[-1])
-    return WinogradPlan.of(spec, isa, outputs, band, blocks // count)
+    return Winograd(outputs, band, blocks // count)
 
 
 def _cycles(spec: ConvSpec, plan: WinogradPlan, isa: Isa) -> float:
@@ -132,7 +153,7 @@ def _weight_cycles(size_bytes: int, passes: int, isa: Isa) -> float:
     return size_bytes * (passes if size_bytes > _SHARE * isa.l2_bytes else 1) / _STREAM_BYTES
 
 
-def _applies(spec: ConvSpec) -> bool:
+def applies(spec: ConvSpec) -> bool:
     """Whether the transform can do it at all."""
     return (
         spec.kernel == (TAPS, TAPS)

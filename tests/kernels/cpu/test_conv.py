@@ -14,7 +14,7 @@ from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Halo
 from hetpart.kernels.cpu import conv
 from hetpart.kernels.cpu.build import host_isa
-from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
+from hetpart.kernels.cpu.conv_plan import ConvPlan, estimate, flattened
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 from tests.kernels.cpu.conftest import RunKernel
@@ -190,10 +190,10 @@ def test_flattening_needs_equal_bytes() -> None:
 
 def test_order_follows_the_size_of_the_weights() -> None:
     small, large = spec_of(64, 64, (56, 56), (3, 3), pad=1), spec_of(512, 512, (14, 14), (3, 3), pad=1)
-    assert not ConvPlan.of(small, HOST).channels_outer
-    assert ConvPlan.of(small, HOST).chunks == 1
-    assert ConvPlan.of(large, HOST).channels_outer
-    assert ConvPlan.of(large, HOST).chunks > 1
+    assert not estimate(small, HOST).channels_outer
+    assert ConvPlan.of(small, estimate(small, HOST)).chunks == 1
+    assert estimate(large, HOST).channels_outer
+    assert ConvPlan.of(large, estimate(large, HOST)).chunks > 1
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_runs_cover_the_extent_once_in_the_fewest_even_pieces(extent: int, limit
 @pytest.mark.parametrize("isa", [AVX512, AVX2, NEON], ids=lambda isa: isa.mcpu)
 @given(vectors=st.integers(1, 130), rows=st.integers(1, 3200), columns=st.integers(1, 230), wide=st.integers(1, 2))
 def test_tiles_fit_into_the_registers(isa: Isa, vectors: int, rows: int, columns: int, wide: int) -> None:
-    shape = choose_tile(vectors, rows, columns, wide, isa)
+    shape = choose_tile(vectors, rows, columns, isa, wide)
     assert 1 <= shape.vectors <= vectors
     assert 1 <= shape.rows <= rows
     assert 1 <= shape.columns <= columns
@@ -37,5 +37,5 @@ def test_tiles_fit_into_the_registers(isa: Isa, vectors: int, rows: int, columns
 
 @pytest.mark.parametrize("isa", [AVX512, AVX2, NEON], ids=lambda isa: isa.mcpu)
 def test_large_layers_fill_the_registers(isa: Isa) -> None:
-    shape = choose_tile(256 // isa.lanes, 56, 56, 1, isa)
+    shape = choose_tile(256 // isa.lanes, 56, 56, isa)
     assert shape.vectors * shape.rows * shape.columns >= 0.6 * isa.registers

@@ -13,8 +13,8 @@ from tvm import tirx
 
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Halo
-from hetpart.kernels.cpu import winograd_plan
-from hetpart.kernels.cpu.winograd_plan import OUTPUTS, WinogradPlan, choose
+from hetpart.kernels.cpu import conv_choice
+from hetpart.kernels.cpu.winograd_plan import OUTPUTS, Winograd, WinogradPlan, estimate
 from hetpart.kernels.cpu.winograd_transform import filter_matrix, input_line, output_line
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
@@ -73,19 +73,17 @@ CASES = {
 
 @pytest.mark.parametrize("outputs", OUTPUTS)
 @pytest.mark.parametrize("name", CASES)
-def test_kernel(
-    run_kernel: RunKernel, isa: Isa, monkeypatch: pytest.MonkeyPatch, name: str, outputs: tuple[int, int]
-) -> None:
+def test_kernel(run_kernel: RunKernel, name: str, outputs: tuple[int, int]) -> None:
     spec = CASES[name]
     group = 1 if spec.out.blocks % 2 else 2
-    plan = WinogradPlan.of(spec, isa, outputs, band=2 if spec.out.h > 2 * outputs[0] else 1, group=group)
-    monkeypatch.setattr(winograd_plan, "choose", lambda *_: plan)
+    choice = Winograd(outputs, 2 if spec.out.h > 2 * outputs[0] else 1, group)
     rng = np.random.default_rng(0)
     inputs = [rng.standard_normal(layout.shape).astype(np.float32) for layout in (spec.x, *spec.operands)]
     constants = {"w": rng.standard_normal((spec.out.c, spec.x.c, 3, 3)).astype(np.float32)}
     if spec.bias:
         constants["b"] = rng.standard_normal(spec.out.c).astype(np.float32)
-    (result,) = run_kernel(spec, inputs, constants, dirty_halo=False)
+    with conv_choice.forced(choice):
+        (result,) = run_kernel(spec, inputs, constants, dirty_halo=False)
     assert relative_error(result, convolution(spec, inputs, constants)) < TOLERANCE[outputs]
 
 
@@ -96,8 +94,9 @@ def test_kernel(
 def test_plans_cover_the_layer_and_fit_the_cache(isa: Isa, c: int, out_c: int, h: int, w: int, phone: bool) -> None:
     machine = A76 if phone else isa
     spec = spec_of(c, out_c, (h, w), block=machine.lanes)
-    if (plan := choose(spec, machine)) is None:
+    if (choice := estimate(spec, machine)) is None:
         return
+    plan = WinogradPlan.of(spec, machine, choice)
     assert plan.group * plan.groups == spec.out.blocks
     assert (plan.bands - 1) * plan.band < plan.patches[0] <= plan.bands * plan.band
     assert plan.columns[-1].stop == plan.band * plan.patches[1] <= plan.stride
@@ -112,12 +111,12 @@ def test_plans_cover_the_layer_and_fit_the_cache(isa: Isa, c: int, out_c: int, h
 def test_resnets_layers(c: int, size: int, outputs: tuple[int, int]) -> None:
     """Measured best on a Xeon of 2023 with 2 MiB of L2 cache."""
     xeon = Isa("x86_64-linux-gnu", "sapphirerapids", (), lanes=16, registers=32, l2_bytes=2 << 20)
-    plan = choose(spec_of(c, c, (size, size)), xeon)
-    assert plan is not None
-    assert plan.outputs == outputs
+    choice = estimate(spec_of(c, c, (size, size)), xeon)
+    assert choice is not None
+    assert choice.outputs == outputs
 
 
 def test_other_convolutions_are_direct(isa: Isa) -> None:
     x, out = Blocked(1, 64, 28, 28, 16, Halo(1, 1, 1, 1)), Blocked(1, 64, 14, 14, 16)
-    assert choose(ConvSpec(x, out, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1)), isa) is None
-    assert choose(spec_of(8, 8, (2, 2)), isa) is None
+    assert estimate(ConvSpec(x, out, (3, 3), strides=(2, 2), pads=(1, 1, 1, 1)), isa) is None
+    assert estimate(spec_of(8, 8, (2, 2)), isa) is None

@@ -1,0 +1,88 @@
+"""Measured choices: tables that come with hetpart, and the user's own, which `hetpart tune` writes.
+
+One JSON file per processor model (LLVM's name) and vector width; the user's entries win. A table is data: an entry that
+is missing costs speed, never correctness.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hetpart.cache import cache_root
+from hetpart.errors import HetpartError
+from hetpart.kernels.isa import Isa
+
+Table = dict[str, list[Any]]
+"""Shape (see hetpart.kernels.cpu.conv_choice.shape_key) -> choice."""
+
+
+def lookup(shape: str, isa: Isa) -> list[Any] | None:
+    """The measured choice for a shape."""
+    return _table(isa.mcpu, isa.lanes).get(shape)
+
+
+def user_file(isa: Isa) -> Path:
+    return cache_root() / "tuned" / _file_name(isa.mcpu, isa.lanes)
+
+
+def record(entries: Mapping[str, list[Any]], isa: Isa) -> Path:
+    """Adds `entries` to the user's table; returns its path.
+
+    Raises:
+        HetpartError: ``cannot-write``.
+    """
+    path = user_file(isa)
+    table = {**read(path), **entries}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "w") as file:
+            file.write(
+                "{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(table.items())) + "\n}\n"
+            )
+        os.replace(name, path)
+    except OSError as error:
+        raise HetpartError("cannot-write", f"cannot write {path}: {error.strerror}") from error
+    forget()
+    return path
+
+
+def forget() -> None:
+    """Read the tables anew when they are next asked for."""
+    _table.cache_clear()
+
+
+@cache
+def _table(mcpu: str, lanes: int) -> Table:
+    name = _file_name(mcpu, lanes)
+    shipped = files("hetpart.kernels.cpu") / "tuned_tables" / name
+    table: Table = json.loads(shipped.read_text()) if shipped.is_file() else {}
+    return {**table, **read(cache_root() / "tuned" / name)}
+
+
+def _file_name(mcpu: str, lanes: int) -> str:
+    return f"{mcpu}-{lanes}.json"
+
+
+def read(path: Path) -> Table:
+    """A table on disk.
+
+    Raises:
+        HetpartError: ``bad-table`` if it is damaged.
+    """
+    try:
+        table = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise HetpartError("bad-table", f"cannot read {path}: {error}", hint="delete it, and tune again") from error
+    if not isinstance(table, dict):
+        raise HetpartError("bad-table", f"{path} is not a table of choices", hint="delete it, and tune again")
+    return table
