@@ -1,111 +1,104 @@
-"""Whole networks on one core against onnxruntime, and the two-processor plan beside it.
+"""Whole networks on hetpart and on other engines, on one core or several: ``python -m benchmarks.models``.
 
-    python -m benchmarks.models [NAME ...] [--runs N] [--json FILE]
-
-All contestants run in one process, in turn, run by run: hetpart's CPU-only plan on core 0, onnxruntime with one thread
-on core 0, and hetpart's best plan on cores 0 and 1. Times are medians of wall time; compare them within a row only.
+Every engine runs in its own process, pinned to the cores, in fp32, and is checked against onnxruntime's outputs before
+it is timed. They take turns, round by round; a figure is the median of all runs but the cold ones. On one core it is
+CPU time summed over the threads of the process, on several it is wall time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-import onnx
-import onnxruntime as ort
+from benchmarks import engines
+from benchmarks.machine import facts, fma_peak
+from benchmarks.table import Row, geometric_mean, markdown
+from benchmarks.turns import measure
+from examples import zoo
 
-from examples.zoo import build as build_model
-from examples.zoo import inputs as model_inputs
-from hetpart.build import build
-from hetpart.compiler import Options
-from hetpart.runtime.session import Session
+FAST = ("resnet50", "mobilenetv2", "squeezenet")
 
-MODELS = ("resnet50", "mobilenetv2", "squeezenet")
-
-
-@dataclass(frozen=True)
-class Row:
-    """Median milliseconds of one network, measured; `predicted_ms` is the estimate for the two-processor plan."""
-
-    model: str
-    onnxruntime_ms: float
-    cpu_ms: float
-    both_ms: float
-    predicted_ms: float
-
-    @property
-    def ratio(self) -> float:
-        """hetpart on one core over onnxruntime on one core."""
-        return self.cpu_ms / self.onnxruntime_ms
+ALL = (
+    "resnet18", "resnet50", "vgg16", "squeezenet", "mobilenetv1", "mobilenetv2", "mobilenetv3_small", "inception_v1",
+    "densenet121", "yolov2", "shufflenetv2", "unet", "vit_tiny", "bert_tiny",
+)  # fmt: skip
 
 
-def measure(name: str, runs: int, folder: Path) -> Row:
-    """Compiles the network twice and runs the three contestants in turn."""
-    model = build_model(name)
-    feeds = model_inputs(model, 0)
-    for strategy in ("cpu", "ilp"):
-        build(model, "host", folder / f"{name}-{strategy}", Options(strategy=strategy), verify="none", overwrite=True)
-    with Session(folder / f"{name}-cpu", trace=False) as cpu, Session(folder / f"{name}-ilp", trace=False) as both:
-        # after the sessions have pinned threads of their own: this thread is onnxruntime's
-        os.sched_setaffinity(0, {0})
-        reference = _onnxruntime(model)
-        contestants: dict[str, Callable[[], object]] = {
-            "ort": lambda: reference.run(None, feeds),
-            "cpu": lambda: cpu.run(feeds),
-            "both": lambda: both.run(feeds),
-        }
-        times: dict[str, list[float]] = {who: [] for who in contestants}
-        for index in range(runs + 3):
-            for who, run in contestants.items():
-                start = time.perf_counter()
-                run()
-                if index >= 3:  # the first rounds warm caches up
-                    times[who].append(1e3 * (time.perf_counter() - start))
-        predicted_ms = both.manifest.predicted_us / 1e3
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    median = {who: statistics.median(values) for who, values in times.items()}
-    return Row(name, median["ort"], median["cpu"], median["both"], predicted_ms)
-
-
-def _onnxruntime(model: onnx.ModelProto) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def table(rows: list[Row]) -> str:
-    """The rows in Markdown."""
-    lines = [
-        "| model | onnxruntime ms | hetpart CPU ms | ratio | hetpart CPU + GPU ms | predicted ms |",
-        "|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row.model} | {row.onnxruntime_ms:.2f} | {row.cpu_ms:.2f} | {row.ratio:.2f} "
-            f"| {row.both_ms:.2f} | {row.predicted_ms:.2f} |"
+def main() -> int:
+    arguments = _arguments()
+    names = list(dict.fromkeys([*("hetpart", engines.REFERENCE), *(arguments.engines or engines.NAMES)]))
+    cores = list(range(arguments.cores))
+    models = arguments.models or (ALL if arguments.all else FAST)
+    about = facts(names, cores)
+    peaks = [fma_peak(cores[0])]
+    rows = []
+    for model in models:
+        rows.append(
+            Row(model, measure(zoo.build(model), names, cores, arguments.rounds, arguments.keep), len(cores) > 1)
         )
-    return "\n".join(lines)
+        print(markdown(rows[-1:], names).splitlines()[2], file=sys.stderr, flush=True)
+        peaks.append(fma_peak(cores[0]))
+        if arguments.json:  # what there is so far, too
+            arguments.json.parent.mkdir(parents=True, exist_ok=True)
+            arguments.json.write_text(json.dumps(document(about, peaks, rows), indent=1) + "\n")
+    print(caption(about, peaks, len(cores)))
+    print()
+    print(markdown(rows, [name for name in names if any(row.ms(name) is not None for row in rows)]))
+    return 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", default=MODELS, help=f"zoo names; default: {' '.join(MODELS)}")
-    parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+def document(about: dict[str, object], peaks: Sequence[float], rows: Sequence[Row]) -> dict[str, object]:
+    """Everything of a benchmark, for JSON; `peaks` were measured before the first and after each model."""
+    return {
+        "schema": 1,
+        "machine": about,
+        "peak_gflops": [round(peak, 1) for peak in peaks],
+        "models": {
+            row.model: {
+                "engines": {name: asdict(result) for name, result in row.results.items()},
+                "ratio_onnxruntime": row.ratio(engines.REFERENCE),
+                "fastest_other": row.fastest_other,
+                "ratio_fastest_other": row.ratio(row.fastest_other),
+            }
+            for row in rows
+        },
+        "geometric_mean": {
+            "ratio_onnxruntime": geometric_mean(row.ratio(engines.REFERENCE) for row in rows),
+            "ratio_fastest_other": geometric_mean(row.ratio(row.fastest_other) for row in rows),
+        },
+    }
+
+
+def caption(about: dict[str, object], peaks: Sequence[float], cores: int) -> str:
+    """Machine, date and versions in a sentence or two, for Markdown."""
+    versions = about["versions"]
+    assert isinstance(versions, dict)
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items() if name != "hetpart")
+    return (
+        f"{about['date']}, {about['processor']}, {cores} core{'s' if cores > 1 else ''}, "
+        f"{'wall' if cores > 1 else 'CPU'} time; FMA peak of a core {min(peaks):.0f} to {max(peaks):.0f} GFLOP/s; "
+        f"hetpart at {about['commit']}; {listed}."
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=f"zoo names; default: {' '.join(FAST)}")
+    parser.add_argument("--all", action="store_true", help=f"{len(ALL)} models: {' '.join(ALL)}")
+    parser.add_argument("--engines", nargs="+", choices=engines.NAMES, help="only these, hetpart and onnxruntime")
+    parser.add_argument("--cores", type=int, default=1, help="cores 0 to N - 1, a thread each (default: 1)")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each engine (default: 15)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to this file")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the other engines' converted models here")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hetpart-bench-") as folder:
-        rows = [measure(name, arguments.runs, Path(folder)) for name in arguments.models]
-    print(table(rows))
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) | {"ratio": row.ratio} for row in rows], indent=2))
+    if unknown := [model for model in arguments.models if model not in zoo.names()]:
+        parser.error(f"no such model: {', '.join(unknown)}; there are {', '.join(zoo.names())}")
+    return arguments
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
