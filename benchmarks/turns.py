@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import shutil
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -61,6 +63,9 @@ def measure(
         cores: what the engines may use: one thread each.
         rounds: how often every engine has its turn after the cold ones.
         kept: folder for what other engines' converters made, to be used again; hetpart's is always made anew.
+
+    Raises:
+        RuntimeError: the reference engine failed.
     """
     results: dict[str, Result] = {}
     workers: dict[str, Worker] = {}
@@ -82,6 +87,8 @@ def measure(
                 outputs = worker.outputs(feeds)
                 threads = _confined(worker, cores)
             except RuntimeError as error:
+                if name == engines.REFERENCE:
+                    raise
                 results[name] = Result("failed", str(error))
                 continue
             expected = expected or outputs
@@ -111,31 +118,26 @@ def difference(outputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndar
 
 
 def _prepared(name: str, version: str, file: Path, folder: Path) -> Path:
-    """What the engine's converter makes of `file`, or made of it before."""
-    digest = _digest(file)
+    """What the engine's converter makes of `file`, or made of it before in the same `folder`."""
+    adapter = Path(str(engines.engine(name).__file__))
+    digest = hashlib.sha256(file.read_bytes() + adapter.read_bytes()).hexdigest()[:16]
     place = folder / f"{name}-{version}-{digest}"
-    note = place / "prepared"
-    if note.exists():
-        return Path(note.read_text())
-    if place.exists():  # an attempt that failed
-        raise RuntimeError((place / "failed").read_text() if (place / "failed").exists() else f"delete {place}")
-    place.mkdir(parents=True)
+    done, failed = place / "done", place / "failed"
+    if done.exists():
+        return Path(done.read_text())
+    if failed.exists():
+        raise RuntimeError(failed.read_text())
+    shutil.rmtree(place, ignore_errors=True)  # an attempt that was interrupted
     work = place / "files"
-    work.mkdir()
+    work.mkdir(parents=True)
     try:
         prepared = engines.engine(name).prepare(file, work)
     except RuntimeError as error:
-        (place / "failed").write_text(str(error))
+        failed.write_text(str(error))
         raise
-    if prepared != file:
-        note.write_text(str(prepared))
+    if prepared.is_relative_to(work):
+        done.write_text(str(prepared))
     return prepared
-
-
-def _digest(file: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _confined(worker: Worker, cores: Sequence[int]) -> int:

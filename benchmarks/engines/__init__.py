@@ -25,6 +25,8 @@ REFERENCE = "onnxruntime"
 class Engine(Protocol):
     """What a module of this package offers."""
 
+    __file__: str | None
+
     PACKAGES: Sequence[str]
     """Distributions on PyPI that must be installed; the version of the first is the engine's."""
 

@@ -24,6 +24,7 @@ _FLAGS = (
     "--iree-global-opt-use-im2col-for-convs",
     "--iree-global-opt-propagate-transposes-through-conv",
     "--iree-opt-aggressively-propagate-transposes",
+    "--iree-llvmcpu-stack-allocation-limit=262144",  # 32 KiB by default, too little for some kernels
 )
 
 

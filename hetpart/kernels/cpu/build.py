@@ -35,6 +35,11 @@ def build_object(prim_funcs: Sequence[Any], isa: Isa) -> bytes:
         return path.read_bytes()
 
 
+def assembly(prim_funcs: Sequence[Any], isa: Isa) -> str:
+    """The assembly text of what `build_object` makes, for people and for static analysis."""
+    return str(_compile(prim_funcs, isa).inspect_source("asm"))
+
+
 def load(prim_funcs: Sequence[Any], isa: Isa) -> Mapping[str, Kernel]:
     """The kernels by symbol, callable with 64-byte aligned numpy arrays (see `aligned`) and ints.
 
