@@ -6,10 +6,10 @@ OUT ?= out
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-emulated sysroot lint type bench clean
+.PHONY: help venv demo test test-slow test-emulated sysroot lint type bench bench-all bench-engines bench-aarch64 clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(BIN)/hetpart: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -50,10 +50,23 @@ type: $(BIN)/hetpart ## check types
 	@ln -s $(CURDIR)/hetpart/* build/types/hetpart/
 	@ln -s $(CURDIR)/passes build/types/hetpart/passes
 	@ln -s $(CURDIR)/targets build/types/hetpart/targets
-	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/setup.cfg -p hetpart
+	@ln -s $(CURDIR)/benchmarks $(CURDIR)/examples build/types/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/setup.cfg -p hetpart -p benchmarks
 
-bench: $(BIN)/hetpart ## measure latency against onnxruntime (one core, pinned, interleaved)
+bench: $(BIN)/hetpart ## measure three networks on one core, beside the engines that are installed
 	$(BIN)/python -m benchmarks.models
+
+bench-all: $(BIN)/hetpart ## measure all networks beside all engines (see bench-engines), on one core and on two
+	@mkdir -p $(OUT)
+	$(BIN)/python -m benchmarks.models --all --keep $(OUT)/engines --json $(OUT)/bench-1.json
+	$(BIN)/python -m benchmarks.models --all --cores 2 --keep $(OUT)/engines --json $(OUT)/bench-2.json
+
+bench-engines: $(BIN)/hetpart ## install the engines that bench-all compares with, from PyPI
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'pnnx >= 20261020'
+
+bench-aarch64: $(BIN)/hetpart ## judge the phone kernels' inner loops with llvm-mca (Debian: apt-get install llvm-19)
+	$(BIN)/python -m benchmarks.aarch64
 
 clean: ## delete what was made here
 	rm -rf $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -3,7 +3,7 @@
 hetpart's times come from the runtime's trace of the CPU-only plan, onnxruntime's from its profile. Both run in this
 process on one core, in turn, twice each round; the second run counts, and a figure is the median over the rounds.
 onnxruntime's nodes are found by the name of a node or value of the unit; what it fused under other names is listed
-below the table. Rates count the multiply-adds of the plain algorithm (`hetpart.cost.work`): Winograd may exceed the peak.
+below the table. Rates count the multiply-adds of the plain algorithm, so that Winograd's may exceed the peak.
 """
 
 from __future__ import annotations

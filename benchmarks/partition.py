@@ -1,6 +1,6 @@
 """Prints how long the partitioner takes, how far it proves its answer, and what the baselines give.
 
-    python benchmarks/partition.py [--limit 5] [--sync 100] [--processors 2] [network ...]
+    python -m benchmarks.partition [--limit 5] [--sync 100] [--processors 2] [network ...]
 
 The costs are invented (see unit_networks.py): the table judges the solver, not a phone.
 """
@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from unit_networks import NETWORKS, Net
-
+from benchmarks.unit_networks import NETWORKS, Net
 from hetpart.partition import DEFAULT_LIMIT, check_placement, solve_all
 from hetpart.partition.instance import Instance
 from hetpart.partition.segments import split, without_implied_edges

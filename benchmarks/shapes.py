@@ -19,8 +19,9 @@ def describe(unit: Unit, graph: UnitGraph) -> str:
         strides, group = anchor.attributes.get_ints("strides", [1]), anchor.attributes.get_int("group", 1)
         stride = f"/{max(strides)}" if max(strides) > 1 else ""
         groups = "" if group == 1 else " depthwise" if group == channels else f" {group} groups"
-        conv_out = _shape(anchor.outputs[0], graph)
-        return f"{_times(kernel)}{stride} {channels}>{conv_out[1]} @{_times(dict.fromkeys(conv_out[2:]))}{groups}"
+        _, filters, *sizes = _shape(anchor.outputs[0], graph)
+        size = sizes[:1] if len(set(sizes)) == 1 else sizes
+        return f"{_times(kernel)}{stride} {channels}>{filters} @{_times(size)}{groups}"
     if anchor.op_type in ("Gemm", "MatMul"):
         left = _shape(anchor.inputs[0], graph)
         depth = left[0] if anchor.attributes.get_int("transA", 0) else left[-1]

@@ -160,7 +160,7 @@ def parse_cores(text: str) -> set[int]:
 
 def _take_turns(workers: Mapping[str, Worker], rounds: int) -> dict[str, list[Turn]]:
     """Measured runs by engine. The order is turned by one every round, so that nobody always follows the same."""
-    runs = {name: 1 for name in workers}
+    runs = dict.fromkeys(workers, 1)
     turns: dict[str, list[Turn]] = {name: [] for name in workers}
     order = list(workers)
     for index in range(COLD_ROUNDS + rounds):

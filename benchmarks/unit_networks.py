@@ -303,7 +303,7 @@ def nasnet(net: Net, cells: int = 12) -> Problem:
     x = net.conv(last, 64, 3)
     for _ in range(cells):
         states = [net.conv(x, 44), net.conv(last, 44)]
-        ends = []
+        ends: list[Map] = []
         for _ in range(5):
             sides = []
             for side in (chance.choice(states), chance.choice(states + ends[-1:])):

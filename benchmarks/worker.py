@@ -7,6 +7,7 @@ checked thread by thread afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from benchmarks.engines import Arrays, engine
+from benchmarks.engines import Arrays, Run, engine
 
 PRIORITY = 20
 """Of SCHED_FIFO, where the user may ask for it: other processes do not interrupt a run then."""
@@ -130,10 +131,8 @@ def thread_cores() -> dict[int, str]:
 
 def _serve(pipe: Connection, name: str, prepared: Path, cores: Sequence[int]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # some engines print what they found; stdout is for the table
-    try:
+    with contextlib.suppress(OSError):  # needs a privilege; the medians bear some interruptions
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))  # threads started later inherit it
-    except OSError:
-        pass  # needs a privilege; the medians bear some interruptions
     try:
         run = engine(name).load(prepared, cores)
         pipe.send((True, None))
@@ -151,18 +150,20 @@ def _serve(pipe: Connection, name: str, prepared: Path, cores: Sequence[int]) ->
                 feeds = argument
                 answer: object = {key: np.array(value) for key, value in run(feeds).items()}
             elif request == "turn":
-                run(feeds)
-                answer = []
-                for _ in range(argument):
-                    cpu, wall = time.process_time(), time.perf_counter()
-                    run(feeds)
-                    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-                    answer.append(Turn(1e3 * cpu, 1e3 * wall))
+                run(feeds)  # its own caches, after the other engines' turns
+                answer = [_measured(run, feeds) for _ in range(argument)]
             else:
                 answer = thread_cores()
             pipe.send((True, answer))
         except Exception as error:  # as above
             pipe.send((False, _words(error)))
+
+
+def _measured(run: Run, feeds: Arrays) -> Turn:
+    cpu, wall = time.process_time(), time.perf_counter()
+    run(feeds)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return Turn(1e3 * cpu, 1e3 * wall)
 
 
 def _words(error: Exception) -> str:

@@ -54,6 +54,7 @@ def version(name: str) -> str:
         RuntimeError: it is not installed; the message says what to install.
     """
     try:
-        return [metadata.version(package) for package in engine(name).PACKAGES][0]
+        first, *_ = [metadata.version(package) for package in engine(name).PACKAGES]
     except metadata.PackageNotFoundError as error:
         raise RuntimeError(f"{error.name} is not installed") from error
+    return first

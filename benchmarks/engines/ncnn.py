@@ -23,7 +23,7 @@ def prepare(model: Path, folder: Path) -> Path:
     from importlib.metadata import files
 
     (folder / "model.onnx").symlink_to(model.resolve())  # pnnx writes beside its input
-    program = next(f.locate() for f in files("pnnx") or () if f.name == "pnnx" and f.parent.name == "pnnx")
+    program = next(str(f.locate()) for f in files("pnnx") or () if f.name == "pnnx" and f.parent.name == "pnnx")
     run_tool(program, folder / "model.onnx", "fp16=0", cwd=folder)
     if not (folder / "model.ncnn.param").exists():
         raise RuntimeError("pnnx wrote no ncnn model")

@@ -19,9 +19,8 @@ def run_tool(program: str | Path, *arguments: str | Path, cwd: Path | None = Non
     beside = Path(sys.executable).parent / program
     path = beside if beside.exists() else Path(shutil.which(program) or program)
     try:
-        done = subprocess.run(
-            [str(path), *map(str, arguments)], cwd=cwd, capture_output=True, text=True, errors="replace", timeout=LIMIT_S
-        )
+        command = [str(path), *map(str, arguments)]
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", timeout=LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"{path.name} took more than {LIMIT_S} s") from error
     if done.returncode:
