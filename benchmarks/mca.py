@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MCPU = "neoverse-n1"
-FMA_PER_CYCLE = 2  # Arm Neoverse N1 (and Cortex-A76) software optimisation guide: FMLA on pipes V0 and V1
+PER_CYCLE = 2  # vector arithmetic: Arm Neoverse N1 (and Cortex-A76) software optimisation guide: FMLA on pipes V0 and V1
 ITERATIONS = 100
 
 _LABEL = re.compile(r"^(\.?[\w$.]+):")
 _BRANCH = re.compile(r"^(?:b(?:\.\w+)?|cbn?z|tbn?z)\s.*?(\.L\w+)$")
+_ARITHMETIC = {"fmla", "fmls", "fmul", "fadd", "fsub", "fdiv", "fmax", "fmin", "fmaxnm", "fminnm"}
 _SPILL = re.compile(r"^(?:ld|st)[pru]+\s+[qdsv]\d+.*\[sp")
 
 
@@ -32,6 +33,11 @@ class Loop:
     @property
     def multiply_adds(self) -> int:
         return sum(line.startswith("fmla") for line in self.instructions)
+
+    @property
+    def arithmetic(self) -> int:
+        """Vector arithmetic on floats: multiply-adds and what an epilogue in the loop needs."""
+        return sum(line.split()[0] in _ARITHMETIC for line in self.instructions)
 
     @property
     def spills(self) -> int:
@@ -77,7 +83,11 @@ def analyser() -> str:
 
 
 def shares(loops: Mapping[str, Loop], path: str) -> dict[str, float]:
-    """By name: multiply-adds per cycle of each loop, as a share of the most that the processor can do."""
+    """By name: arithmetic instructions per cycle of each loop, as a share of the two that the processor can do.
+
+    In a loop over the reduction these are its multiply-adds. Where the taps are unrolled (depthwise), the loop holds
+    the epilogue too, whose arithmetic is needed; comparisons, selections and moves are not.
+    """
     text = []
     for name, loop in loops.items():
         text += [f"# LLVM-MCA-BEGIN {name}", *loop.instructions, f"# LLVM-MCA-END {name}"]
@@ -89,7 +99,7 @@ def shares(loops: Mapping[str, Loop], path: str) -> dict[str, float]:
         region["Name"]: region["SummaryView"]["TotalCycles"] / ITERATIONS
         for region in json.loads(done.stdout)["CodeRegions"]
     }
-    return {name: loop.multiply_adds / FMA_PER_CYCLE / cycles[name] for name, loop in loops.items()}
+    return {name: loop.arithmetic / PER_CYCLE / cycles[name] for name, loop in loops.items()}
 
 
 def _models(path: str) -> bool:
@@ -99,7 +109,7 @@ def _models(path: str) -> bool:
     if done.returncode:
         return False
     cycles: int = json.loads(done.stdout)["CodeRegions"][0]["SummaryView"]["TotalCycles"]
-    return cycles < 100 * 16 / FMA_PER_CYCLE * 1.1
+    return cycles < 100 * 16 / PER_CYCLE * 1.1
 
 
 def _run(command: Sequence[str], stdin: str) -> subprocess.CompletedProcess[str]:

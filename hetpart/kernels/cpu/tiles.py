@@ -119,8 +119,12 @@ def rank_tiles(
 
 
 def registers_needed(vectors: int, pixels: int, registers_per_vector: int, isa: Isa) -> int:
-    """Registers of a tile: accumulators, weights, and inputs (4 lanes of each pixel on NEON, else one broadcast)."""
-    inputs = pixels if isa.triple.startswith("aarch64") else 1
+    """Registers of a tile: accumulators, weights, and inputs.
+
+    On NEON an input is one lane of a register, and LLVM loads two registers ahead of their use; with none to spare it
+    moves or stores accumulators in the loop. Elsewhere one broadcast is enough.
+    """
+    inputs = pixels + 2 if isa.triple.startswith("aarch64") else 1
     return (vectors * pixels + vectors) * registers_per_vector + inputs
 
 
