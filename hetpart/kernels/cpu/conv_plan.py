@@ -1,9 +1,9 @@
 """Which tiles, bands and loop order a convolution gets.
 
 Two loop orders. Where the weights fit into the L2 cache, bands of rows are the outer loop and the input is read once.
-Where they do not, they stream: they are prefetched, and channel tiles are the outer loop unless it costs more to read
+Where they do not, they stream: channel tiles are the outer loop unless it costs more to read
 the input again for each of them. The reduction is then cut into chunks whose weights stay in the L1 cache while they
-are applied to all pixels of the item; between chunks the partial sums lie in the output.
+are applied to all pixels of the item; between chunks the partial sums lie in the output. Weights that stream, or serve few pixels, are prefetched.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 
 AHEAD = 64
-"""Steps of the reduction by which streaming weights are asked for in advance."""
+"""Steps of the reduction by which cold weights are asked for in advance."""
+
+FEW_PIXELS = 256
+"""For at most so many, reading the weights for the first time, from beyond the L2 cache, is a good part of the time."""
 
 CHUNK_WEIGHTS_BYTES = 32 << 10
 """Weights of one channel tile that stay in L1 while they are applied to all pixels of an item."""
@@ -129,8 +132,9 @@ def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_o
     x, reduction, blocks = spec.x, _reduction(spec), _blocks(spec)
     weights_bytes = reduction.steps * blocks * spec.group * spec.out.block * 4
     streams = weights_bytes > isa.l2_bytes // 2
+    cold = streams or x.n * spec.out.h * spec.out.w <= FEW_PIXELS
     if tile is None:
-        tile = ranked_tiles(spec, isa, weight_loads=4 if streams else 2)[0]
+        tile = ranked_tiles(spec, isa, weight_loads=4 if cold else 2)[0]
     tile_rows, tile_columns = -(-spec.out.h // tile.rows), -(-spec.out.w // tile.columns)
     channel_tiles = -(-blocks // tile.vectors)
     tiles = x.n * spec.group * channel_tiles
@@ -145,7 +149,7 @@ def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_o
         step_bytes = reduction.block * reduction.taps * tile.vectors * spec.out.block * 4
         if band * tile_columns >= 8:  # pixels enough to make up for reading and writing partial sums
             chunk = max(1, CHUNK_WEIGHTS_BYTES // step_bytes)
-    return Direct(tile, channels_outer, band, chunk, AHEAD if streams else 0)
+    return Direct(tile, channels_outer, band, chunk, AHEAD if cold else 0)
 
 
 def ranked_tiles(spec: ConvSpec, isa: Isa, weight_loads: int) -> list[TileShape]:

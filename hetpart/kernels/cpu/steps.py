@@ -157,8 +157,19 @@ def _softsign(x: Expr) -> Expr:
 
 
 def _gelu(x: Expr) -> Expr:
+    """x (1 + erf(x / sqrt 2)) / 2 by one tail, erfc(t) = e^-p(t) for t >= 0: half the work of `erf`.
+
+    p is a weighted minimax fit on [0, 4.2], where the tail's absolute error stays below 3e-9; it rises ever after.
+    """
+    p = (
+        1.128379345, 6.366165280e-1, 1.027940586e-1, -1.919130050e-2, -1.238483674e-4, 1.667837030e-3,
+        -6.615781458e-4, 1.400025940e-4, -1.630525912e-5, 8.166328485e-7,
+    )  # fmt: skip
     x = _hold(x)
-    return x * 0.5 * (erf(x * math.sqrt(0.5)) + 1.0)
+    t = _hold(_minimum(tirx.abs(x) * math.sqrt(0.5), 12.0))
+    fraction, scale = _exp_parts(_maximum(0.0 - t * _polynomial(t, p), -87.0))
+    tail = _hold((fraction + 1.0) * _power_of_two(scale - 1))
+    return x * _where(x < 0.0, tail, 1.0 - tail)
 
 
 def _gelu_tanh(x: Expr) -> Expr:
