@@ -15,7 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MCPU = "neoverse-n1"
-PER_CYCLE = 2  # vector arithmetic: Arm Neoverse N1 (and Cortex-A76) software optimisation guide: FMLA on pipes V0 and V1
+PER_CYCLE = (
+    2  # vector arithmetic: Arm Neoverse N1 (and Cortex-A76) software optimisation guide: FMLA on pipes V0 and V1
+)
 ITERATIONS = 100
 
 _LABEL = re.compile(r"^(\.?[\w$.]+):")

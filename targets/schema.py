@@ -13,8 +13,14 @@ from hetpart.errors import HetpartError
 
 PROCESSOR_KINDS = ("cpu", "opencl", "hexagon")
 
-COMPUTE_CLASSES = ("conv", "conv1x1", "conv_grouped", "conv_transpose", "depthwise", "dense", "matmul", "generic")
-"""Kernel classes whose efficiency is a share of peak arithmetic; ``generic`` is TVM's untuned code."""
+COMPUTE_CLASSES = (
+    "conv", "conv1x1", "conv3x3", "conv_grouped", "conv_transpose", "depthwise", "dense", "matmul", "generic",
+)  # fmt: skip
+"""Kernel classes whose efficiency is a share of peak arithmetic.
+
+``conv3x3`` has stride 1, which Winograd's transform speeds up: as the plain algorithm's multiply-adds are counted, its
+share may exceed 1. ``generic`` is TVM's untuned code.
+"""
 
 MEMORY_CLASSES = ("memory", "norm", "generic_memory")
 """Kernel classes without multiply-adds, whose efficiency is a share of bandwidth.

@@ -81,7 +81,11 @@ def _kernel_class(unit: Unit, macs: int, graph: UnitGraph) -> str:
     group = unit.anchor.attributes.get_int("group", 1)
     if group > 1:
         return "depthwise" if group == data[1] == weight[0] else "conv_grouped"
-    return "conv1x1" if math.prod(weight[2:]) == 1 else "conv"
+    if math.prod(weight[2:]) == 1:
+        return "conv1x1"
+    strides = unit.anchor.attributes.get_ints("strides", (1, 1))
+    dilations = unit.anchor.attributes.get_ints("dilations", (1, 1))
+    return "conv3x3" if weight[2:] == (3, 3) and {*strides, *dilations} == {1} else "conv"
 
 
 def _utilisation(unit: Unit, layouts: Mapping[str, Layout]) -> float:

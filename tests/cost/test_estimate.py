@@ -21,9 +21,9 @@ def test_compute_bound_convolution_by_hand() -> None:
     cost = estimate(only(graph), {}, graph, CPU)
     assert CPU.cost is not None
     flops = 2 * 64 * 64 * 9 * 56 * 56
-    busy_us = flops / (CPU.cost.peak_gflops * CPU.cost.efficiency["conv"]) / 1e3
+    busy_us = flops / (CPU.cost.peak_gflops * CPU.cost.efficiency["conv3x3"]) / 1e3
     assert cost.latency_us == pytest.approx(CPU.cost.launch_us + busy_us)
-    assert (cost.bound, cost.origin, cost.kernel_class) == ("compute", "estimated", "conv")
+    assert (cost.bound, cost.origin, cost.kernel_class) == ("compute", "estimated", "conv3x3")
 
 
 def test_weights_bound_a_dense_layer_of_one_row() -> None:

@@ -21,7 +21,13 @@ def test_convolution() -> None:
     assert done.macs == 16 * 3 * 9 * 64
     assert done.read_bytes == F32 * (3 * 64 + 16 * 27 + 16)
     assert done.write_bytes == F32 * 16 * 64
-    assert done.kernel_class == "conv"
+    assert done.kernel_class == "conv3x3"
+
+
+def test_other_convolutions_are_of_another_class() -> None:
+    assert image_unit("y = Conv<strides=[2,2]>(x, w)", w=(16, 3, 3, 3)).kernel_class == "conv"
+    assert image_unit("y = Conv<dilations=[2,1]>(x, w)", w=(16, 3, 3, 3)).kernel_class == "conv"
+    assert image_unit("y = Conv(x, w)", w=(16, 3, 3, 1)).kernel_class == "conv"
 
 
 def test_pointwise_strided_and_fused() -> None:

@@ -1,9 +1,9 @@
 """Which tiles, bands and loop order a convolution gets.
 
 Two loop orders. Where the weights fit into the L2 cache, bands of rows are the outer loop and the input is read once.
-Where they do not, they stream: channel tiles are the outer loop unless it costs more to read
-the input again for each of them. The reduction is then cut into chunks whose weights stay in the L1 cache while they
-are applied to all pixels of the item; between chunks the partial sums lie in the output. Weights that stream, or serve few pixels, are prefetched.
+Where they do not, they stream: channel tiles are the outer loop unless it costs more to read the input again for each
+of them. The reduction is then cut into chunks whose weights stay in the L1 cache while they are applied to all pixels
+of the item; between chunks the partial sums lie in the output. Weights that stream or serve few pixels are prefetched.
 """
 
 from __future__ import annotations
