@@ -58,8 +58,8 @@ bench: $(BIN)/hetpart ## measure three networks on one core, beside the engines 
 
 bench-all: $(BIN)/hetpart ## measure all networks beside all engines (see bench-engines), on one core and on two
 	@mkdir -p $(OUT)
-	$(BIN)/python -m benchmarks.models --all --keep $(OUT)/engines --json $(OUT)/bench-1.json
-	$(BIN)/python -m benchmarks.models --all --cores 2 --keep $(OUT)/engines --json $(OUT)/bench-2.json
+	$(BIN)/python -m benchmarks.models --all --keep $(OUT)/engines --json $(OUT)/bench-1.json --paste docs/performance.md
+	$(BIN)/python -m benchmarks.models --all --cores 2 --keep $(OUT)/engines --json $(OUT)/bench-2.json --paste docs/performance.md
 
 bench-engines: $(BIN)/hetpart ## install the engines that bench-all compares with, from PyPI
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.mca import Loop, analyser, main_loop, shares
 from benchmarks.models import ALL
+from benchmarks.paste import paste
 from benchmarks.shapes import describe
 from examples import zoo
 from hetpart.codegen.isa import target_isa
@@ -144,6 +145,7 @@ def main() -> int:
     parser.add_argument("--target", default="sd855", help="target to compile for (default: sd855)")
     parser.add_argument("--worst", type=int, default=20, help="kernels to list, those that lose most (default: 20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all kernels to this file")
+    parser.add_argument("--paste", type=Path, metavar="PAGE", help="put the tables into this page, between its marks")
     arguments = parser.parse_args()
     if unknown := [model for model in arguments.models if model not in zoo.names()]:
         parser.error(f"no such model: {', '.join(unknown)}")
@@ -156,6 +158,8 @@ def main() -> int:
         arguments.json.write_text(json.dumps([asdict(kernel) for kernel in kernels], indent=1) + "\n")
     text, good = report(kernels, arguments.worst)
     print(text)
+    if arguments.paste:
+        paste(arguments.paste, "aarch64", text)
     return 0 if good else 1
 
 

@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MCPU = "neoverse-n1"
-PER_CYCLE = (
-    2  # vector arithmetic: Arm Neoverse N1 (and Cortex-A76) software optimisation guide: FMLA on pipes V0 and V1
-)
+PER_CYCLE = 2  # vector arithmetic, on pipes V0 and V1: Neoverse N1 and Cortex-A76 software optimisation guides
 ITERATIONS = 100
 
 _LABEL = re.compile(r"^(\.?[\w$.]+):")
 _BRANCH = re.compile(r"^(?:b(?:\.\w+)?|cbn?z|tbn?z)\s.*?(\.L\w+)$")
 _ARITHMETIC = {"fmla", "fmls", "fmul", "fadd", "fsub", "fdiv", "fmax", "fmin", "fmaxnm", "fminnm"}
+_WRITTEN = re.compile(r"(?!st)\w+ \{? ?[vqds](\d+)")
+_COPY = re.compile(r"mov v\d+\.16b, v(\d+)\.16b")
 _SPILL = re.compile(r"^(?:ld|st)[pru]+\s+[qdsv]\d+.*\[sp")
 
 
@@ -38,8 +38,15 @@ class Loop:
 
     @property
     def arithmetic(self) -> int:
-        """Vector arithmetic on floats: multiply-adds and what an epilogue in the loop needs."""
-        return sum(line.split()[0] in _ARITHMETIC for line in self.instructions)
+        """Vector arithmetic on floats: multiply-adds, what an epilogue in the loop needs, and the starts of sums.
+
+        A sum starts with a copy of a register that the loop does not change, the bias. Other copies are a waste.
+        """
+        written = {match.group(1) for line in self.instructions if (match := _WRITTEN.match(line))}
+        starts = sum(
+            match.group(1) not in written for line in self.instructions if (match := _COPY.match(line)) is not None
+        )
+        return starts + sum(line.split()[0] in _ARITHMETIC for line in self.instructions)
 
     @property
     def spills(self) -> int:
@@ -88,7 +95,7 @@ def shares(loops: Mapping[str, Loop], path: str) -> dict[str, float]:
     """By name: arithmetic instructions per cycle of each loop, as a share of the two that the processor can do.
 
     In a loop over the reduction these are its multiply-adds. Where the taps are unrolled (depthwise), the loop holds
-    the epilogue too, whose arithmetic is needed; comparisons, selections and moves are not.
+    the starts and ends of sums too, which are needed; comparisons, selections and moves are not.
     """
     text = []
     for name, loop in loops.items():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks import engines
 from benchmarks.machine import facts, fma_peak
+from benchmarks.paste import paste
 from benchmarks.table import Row, geometric_mean, markdown
 from benchmarks.turns import measure
 from examples import zoo
@@ -45,9 +46,11 @@ def main() -> int:
         if arguments.json:  # what there is so far, too
             arguments.json.parent.mkdir(parents=True, exist_ok=True)
             arguments.json.write_text(json.dumps(document(about, peaks, rows), indent=1) + "\n")
-    print(caption(about, peaks, len(cores)))
-    print()
-    print(markdown(rows, [name for name in names if any(row.ms(name) is not None for row in rows)]))
+    measured = [name for name in names if any(row.ms(name) is not None for row in rows)]
+    text = f"{caption(about, peaks, len(cores))}\n\n{markdown(rows, measured)}"
+    print(text)
+    if arguments.paste:
+        paste(arguments.paste, f"models, cores: {len(cores)}", text)
     return 0
 
 
@@ -93,6 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cores", type=int, default=1, help="cores 0 to N - 1, a thread each (default: 1)")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each engine (default: 15)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to this file")
+    parser.add_argument("--paste", type=Path, metavar="PAGE", help="put the table into this page, between its marks")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the other engines' converted models here")
     arguments = parser.parse_args()
     if unknown := [model for model in arguments.models if model not in zoo.names()]:

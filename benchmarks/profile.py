@@ -52,6 +52,7 @@ def original_name(name: str) -> str:
         >>> original_name("MatMul_7/MatMulAddFusion"), original_name("Relu_2.out_nchwc")
         ('MatMul_7', 'Relu_2.out')
     """
+    name = name.removeprefix("fused ")
     base, _, fusion = name.partition("/")
     if fusion and "Fusion" not in fusion:
         base = name  # exporters write paths

@@ -79,6 +79,7 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
                     lambda i, at=column + p: operand_vector(  # type: ignore[misc]  # a default cannot be annotated
                         operands[i], spec.operands[i], image, block, y, at, out.block
                     ),
+                    isa,
                 )
                 place = [image, block, out.halo.top + y, out.halo.left + column + p, vector(out.block)]
                 T.buffer_store(result, value, place)

@@ -21,23 +21,28 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.graph.epilogue import Step
 from hetpart.kernels.cpu.emit import registers
+from hetpart.kernels.isa import Isa
 
 Expr = Any  # tvm PrimExpr of float32, scalar or vector
 
 
-def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]) -> Expr:
+def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr], isa: Isa | None = None) -> Expr:
     """`steps` applied to `acc` one after the other.
 
     Args:
         steps: the epilogue.
         acc: float32 expression, scalar or vector.
         load_operand: the element(s) of operand `i` that belong to `acc`, with the same dtype as `acc`.
+        isa: what the kernel is compiled for, where its epilogue counts: bounds take one instruction on aarch64 then.
     """
+    one_instruction = isa is not None and isa.triple.startswith("aarch64")
     for step in steps:
         if step.operand is not None:
             operand = load_operand(step.operand)
             left, right = (operand, acc) if step.reverse else (acc, operand)
             acc = _BINARY[step.op](left, right)
+        elif one_instruction and step.op in ("relu", "clip"):
+            acc = _neon_clamp(acc, *(step.constants or (0.0, math.inf)))
         elif step.constants:
             acc = _PARAMETRIC[step.op](acc, *step.constants)
         else:
@@ -249,6 +254,15 @@ def _minimum(x: Expr, bound: float) -> Expr:
     """min(x, bound) that keeps NaN."""
     x = _hold(x)
     return _where(x > bound, bound, x)
+
+
+def _neon_clamp(x: Expr, lo: float, hi: float) -> Expr:
+    """`_clamp` as FMAX and FMIN, which keep NaN too; LLVM makes four of the comparison because of -0."""
+    if lo > -math.inf:
+        x = tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.maximum", x, _constant(x, lo))
+    if hi < math.inf:
+        x = tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.minimum", x, _constant(x, hi))
+    return x
 
 
 def _hold(value: Expr) -> Expr:
