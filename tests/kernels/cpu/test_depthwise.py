@@ -7,6 +7,8 @@ import pytest
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Halo
 from hetpart.kernels.cpu import depthwise
+from hetpart.kernels.cpu.build import assembly
+from hetpart.kernels.isa import Isa
 from tests.kernels.cpu.conftest import RunKernel
 from tests.kernels.cpu.test_conv import check, spec_of
 
@@ -31,3 +33,12 @@ CASES = {
 def test_groups(run_kernel: RunKernel, case: str) -> None:
     assert depthwise.suits(CASES[case])
     check(run_kernel, CASES[case])
+
+
+def test_bounds_take_one_instruction_each_on_a_phone() -> None:
+    phone = Isa("aarch64-linux-android", "cortex-a76", (), lanes=4, registers=32)
+    spec = spec_of(8, 8, (9, 8), (3, 3), group=8, pad=1, block=4, steps=(Step("relu"), Step("clip", (-1.0, 6.0))))
+    text = assembly([depthwise.prim_func(spec, phone, "kernel")], phone)
+    instructions = {line.split()[0] for line in text.splitlines() if line.startswith("\t")}
+    assert {"fmla", "fmax", "fmin"} <= instructions
+    assert not any(name.startswith("fcm") for name in instructions)
