@@ -54,7 +54,8 @@ type: $(BIN)/hetpart ## check types
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/setup.cfg -p hetpart -p benchmarks
 
 bench: $(BIN)/hetpart ## measure three networks on one core, beside the engines that are installed
-	$(BIN)/python -m benchmarks.models
+	@mkdir -p $(OUT)
+	$(BIN)/python -m benchmarks.models --keep $(OUT)/engines
 
 bench-all: $(BIN)/hetpart ## measure all networks beside all engines (see bench-engines), on one core and on two
 	@mkdir -p $(OUT)
