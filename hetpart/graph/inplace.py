@@ -82,7 +82,7 @@ class Pieces:
 
 def _plane_bytes(form: Blocked, halo: Halo) -> int:
     """Bytes of one channel block."""
-    return (halo.top + form.h + halo.bottom) * (halo.left + form.w + halo.right) * form.block * 4
+    return replace(form, n=1, c=form.block, halo=halo).size_bytes
 
 
 def place_concats(graph: UnitGraph, blocked: set[str], reads: Mapping[tuple[str, str], str], block: int) -> Pieces:

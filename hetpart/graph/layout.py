@@ -6,7 +6,8 @@ padded consumer, so that no kernel ever copies its input to pad it.
 
 Contract between kernels (every generator keeps it, on every processor):
 
-* a producer writes its whole interior **and zeroes its halo**, on every run (the arena reuses memory);
+* a producer writes its whole interior **and fills its halo**, on every run (the arena reuses memory): with zero, or
+  in a quantised map with its zero point, which stands for zero;
 * lanes of the last channel block beyond `c` hold unspecified values, and no consumer may let them reach a valid lane;
 * a halo is never read as data except by convolutions and sums, for which zero is neutral.
 """
@@ -58,10 +59,11 @@ class Halo:
 
 @dataclass(frozen=True)
 class Blocked:
-    """NCHW[block]c with a halo; float32.
+    """NCHW[block]c with a halo.
 
     Physical shape: ``(n, ceil(c / block), top + h + bottom, left + w + right, block)``.
     Element ``(i, k, y, x)`` is at ``[i, k // block, top + y, left + x, k % block]``.
+    `fill` is what the halo holds: 0, or the zero point of a quantised map (`dtype` int8 or uint8).
     """
 
     n: int
@@ -71,6 +73,7 @@ class Blocked:
     block: int
     halo: Halo = Halo()
     dtype: str = "float32"
+    fill: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,12 +112,12 @@ def channels_last(shape: tuple[int, ...]) -> Blocked:
 
 
 def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
-    """`array` (logical shape) as it lies in memory under `layout`; halo and spare lanes are zero."""
+    """`array` (logical shape) as it lies in memory under `layout`; halo and spare lanes hold its `fill`."""
     if isinstance(layout, Plain):
         return np.array(array, dtype=layout.dtype, order="C").reshape(layout.shape)
     n, c, h, w = layout.shape
-    out = np.zeros(layout.physical_shape, dtype=layout.dtype)
-    channels = np.zeros((n, layout.blocks * layout.block, h, w), dtype=layout.dtype)
+    out = np.full(layout.physical_shape, layout.fill, dtype=layout.dtype)
+    channels = np.full((n, layout.blocks * layout.block, h, w), layout.fill, dtype=layout.dtype)
     channels[:, :c] = array
     top, left = layout.halo.top, layout.halo.left
     blocked = channels.reshape(n, layout.blocks, layout.block, h, w)

@@ -24,3 +24,7 @@ class Isa:
     lanes: int
     registers: int
     l2_bytes: int = 256 << 10
+
+    def has(self, feature: str) -> bool:
+        """Whether `mattr` promises an LLVM feature, e.g. ``dotprod``."""
+        return f"+{feature}" in self.mattr

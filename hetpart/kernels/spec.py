@@ -275,6 +275,92 @@ class PadSpec(Spec):
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """How a kernel stores real values as integers: ``clamp(round(real / scale) + zero_point, low, high)``.
+
+    Ties go to the even integer. The scale is not here: kernels get it folded into their multipliers.
+    """
+
+    zero_point: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class QConvSpec(Spec):
+    """2-D convolution of a quantised map by int8 weights; geometry as in `ConvSpec`.
+
+    ``acc = sum (x - zero point of x) * w + b`` in int32, then ``acc * scale[channel]`` in float32, stored as it is
+    (`y` is None, `out` float32) or as `y` says. The halo of `x` holds its zero point.
+    Constants: ``w`` int8 (C_out, C_in / group, kh, kw), ``b`` int32 (C_out,), ``scale`` float32 (C_out,), and
+    ``zero_point``, a single integer.
+    """
+
+    x: Blocked
+    out: Blocked
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    dilations: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    group: int = 1
+    y: Rounding | None = None
+
+    @property
+    def depthwise(self) -> bool:
+        return self.group > 1 and self.group == self.x.c == self.out.c
+
+
+@dataclass(frozen=True)
+class QDenseSpec(Spec):
+    """`DenseSpec` of a quantised matrix by int8 weights; arithmetic and constants as in `QConvSpec`, ``w`` (k, n)."""
+
+    x: Plain
+    out: Plain
+    m: int
+    k: int
+    n: int
+    y: Rounding | None = None
+
+
+@dataclass(frozen=True)
+class QPoolSpec(Spec):
+    """Pooling of a quantised map into other parameters; geometry as in `PoolSpec`.
+
+    ``(sum of x - count * zero_point) * (ratio / count)`` for ``average``, ``(max - zero_point) * ratio`` for ``max``,
+    stored as `y` says; `ratio` is the scale of x over that of out.
+    """
+
+    x: Blocked
+    out: Blocked
+    mode: str
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    include_pad: bool
+    zero_point: int
+    ratio: float
+    y: Rounding
+
+
+@dataclass(frozen=True)
+class QEltwiseSpec(Spec):
+    """`EltwiseSpec` in which any tensor may be quantised: real = scale * (stored - zero point).
+
+    `schemes` are (scale, zero point) of x and of each operand, None where it is float32; `scale` is that of out, or 1
+    where out is float32 and `y` None. Without steps this is QuantizeLinear, DequantizeLinear, or one after the other.
+    """
+
+    x: Layout
+    out: Layout
+    steps: tuple[Step, ...]
+    operands: tuple[Layout, ...]
+    schemes: tuple[tuple[float, int] | None, ...]
+    scale: float = 1.0
+    y: Rounding | None = None
+
+
+@dataclass(frozen=True)
 class OnnxSpec(Spec):
     """Any other operator: a one-unit ONNX model (serialised, constants inside), compiled through TVM's importer."""
 

@@ -74,9 +74,10 @@ def host_isa() -> Isa:
         )
     name = str(tvm.get_global_func("tvm.codegen.llvm.GetHostCPUName")())
     triple = f"{machine}-linux-gnu"
-    if machine == "aarch64":
-        return Isa(triple, name, ("+neon",), lanes=4, registers=32)
     host = tvm.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures")()
+    if machine == "aarch64":
+        dot = ("+dotprod",) if host.get("dotprod", False) else ()
+        return Isa(triple, name, ("+neon", *dot), lanes=4, registers=32)
     has = {feature: bool(host.get(feature, False)) for feature in _X86_FEATURES}
     # Explicit both ways: under a hypervisor the processor's name promises other features than there are.
     mattr = tuple(f"{'+' if present else '-'}{feature}" for feature, present in has.items())
@@ -87,7 +88,10 @@ def host_isa() -> Isa:
     return Isa(triple, name, mattr, lanes=4, registers=16)
 
 
-_X86_FEATURES = ("sse4.1", "avx", "avx2", "fma", "avx512f", "avx512vl", "avx512dq")  # what float code is made of
+_X86_FEATURES = (
+    "sse4.1", "avx", "avx2", "fma", "avx512f", "avx512vl", "avx512dq",  # what float code is made of
+    "avx512bw", "avx512vnni", "avx512vbmi", "avxvnni",  # and int8 code
+)  # fmt: skip
 
 
 def _compile(prim_funcs: Sequence[Any], isa: Isa) -> Any:

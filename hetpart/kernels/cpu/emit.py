@@ -96,13 +96,13 @@ def locate_row(item: Expr, out: Blocked) -> list[Expr]:
 
 
 def zero_halo(buffer: Buffer, out: Blocked, image: Expr, block: Expr, y: Expr) -> None:
-    """Zero the halo that row `y` owns: its own margins, and all rows above the first or below the last."""
-    halo = out.halo
+    """Fill the halo that row `y` owns: its own margins, and all rows above the first or below the last."""
+    halo, fill = out.halo, tirx.const(out.fill, out.dtype)
 
     def zero(first_row: Expr, rows: int, first_column: int, columns: int) -> None:
         if rows and columns:
             with T.serial(0, rows) as r, T.serial(0, columns) as x, T.vectorized(0, out.block) as v:
-                T.buffer_store(buffer, T.float32(0), [image, block, first_row + r, first_column + x, v])
+                T.buffer_store(buffer, fill, [image, block, first_row + r, first_column + x, v])
 
     zero(halo.top + y, 1, 0, halo.left)
     zero(halo.top + y, 1, halo.left + out.w, halo.right)

@@ -33,8 +33,8 @@ def splat(value: Expr, lanes: int) -> Expr:
     return tirx.Broadcast(value, lanes) if lanes > 1 else value
 
 
-def dtype_of(lanes: int) -> str:
-    return f"float32x{lanes}" if lanes > 1 else "float32"
+def dtype_of(lanes: int, element: str = "float32") -> str:
+    return f"{element}x{lanes}" if lanes > 1 else element
 
 
 def operand_vector(buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y: Expr, x: Expr, lanes: int) -> Expr:
@@ -44,16 +44,16 @@ def operand_vector(buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y:
 
 
 class Accumulators:
-    """A vector of ``widths[v]`` floats for each `v` and each of `pixels` pixels, in registers.
+    """A vector of ``widths[v]`` numbers for each `v` and each of `pixels` pixels, in registers.
 
     Each is a variable of vector type. Slices of a common float array would do for LLVM, but TVM does not always see
     that their indices are vectors, and then accesses them lane by lane.
     """
 
-    def __init__(self, widths: Sequence[int], pixels: int) -> None:
+    def __init__(self, widths: Sequence[int], pixels: int, element: str = "float32") -> None:
         self.widths = tuple(widths)
         self.pixels = pixels
-        self._variables = [[registers((1,), dtype_of(width)) for _ in range(pixels)] for width in widths]
+        self._variables = [[registers((1,), dtype_of(width, element)) for _ in range(pixels)] for width in widths]
 
     def get(self, v: int, pixel: int) -> Expr:
         return self._variables[v][pixel][0]
