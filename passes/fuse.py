@@ -1,6 +1,6 @@
 """fuse: canonical model -> `UnitGraph`, the DAG of kernels-to-be.
 
-Three sweeps. Anchors that take an epilogue (convolutions, products, instance norm) absorb the elementwise chain
+Three sweeps, after what computes in integers was taken out (hetpart.passes.quantised). Anchors that take an epilogue (convolutions, products, instance norm) absorb the elementwise chain
 behind them, the deepest anchor first: of two convolutions joined by a residual Add the one at the end of the longer
 path takes it, so that the shorter branch stays free to run beside the longer one on another processor. What is left
 of the elementwise nodes forms chains of its own. Every other node is a unit alone.
@@ -13,6 +13,7 @@ units are in topological order when sorted by the position of their last node.
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from dataclasses import replace
 
 import onnx_ir as ir
 
@@ -21,6 +22,7 @@ from hetpart.graph.epilogue import Step
 from hetpart.graph.units import TensorType, Unit, UnitGraph
 from hetpart.passes.edit import shape_of
 from hetpart.passes.kinds import kind_of
+from hetpart.passes.quantised import Match, chain, match
 from hetpart.passes.steps import Draft, beginning, continuation
 
 _IMAGE_ANCHORS = frozenset({"conv", "conv_transpose", "instance_norm"})
@@ -32,7 +34,8 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
 
     Args:
         model: output of the passes; it is kept in the result and not changed.
-        epilogues: False leaves every node (and every pair x * sigmoid(x)) a unit of its own.
+        epilogues: False leaves every node (and every pair x * sigmoid(x)) a unit of its own; not what stands between
+            DequantizeLinear and QuantizeLinear, because that is how ONNX writes one operator on integers.
 
     Raises:
         HetpartError: ``output-not-computed``: an output is an input or a constant.
@@ -55,10 +58,21 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
         units.append(unit)
         taken.update(unit.nodes)
 
+    def add_match(found: Match | None) -> None:
+        if found is not None and taken.isdisjoint(found.nodes):
+            unit = _unit(found.kind, found.nodes, found.inputs, found.drafts, (found.result,))
+            add(replace(unit, quantised=found.quantised))
+
+    for node in nodes:
+        add_match(match(node))
     if epilogues:
         for node in _deepest_first(nodes):
             if kinds[node] in _ANCHORS:
                 add(_chain(kinds[node], (node,), node.inputs, (), node.outputs[0], taken))
+    for conversions in (False, True):  # what an elementwise chain does not take is a conversion by itself
+        for node in nodes:
+            if node not in taken and conversions == (node.op_type in ("QuantizeLinear", "DequantizeLinear")):
+                add_match(chain(node))
     for node in nodes:
         if node in taken:
             continue
@@ -72,7 +86,7 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
         else:
             add(_unit("eltwise", first.nodes, (acc,), first.steps, (first.result,)))
     order = {node: position for position, node in enumerate(nodes)}
-    units.sort(key=lambda unit: order[unit.nodes[-1]])
+    units.sort(key=lambda unit: max(order[node] for node in unit.nodes))
     return UnitGraph(model, {unit.name: unit for unit in units}, _types(model.graph))
 
 

@@ -15,7 +15,8 @@ from hetpart.passes.edit import attribute, constant, integers, normalised_axes, 
 def kind_of(node: ir.Node) -> str:
     """One of `hetpart.graph.units.KINDS`.
 
-    Views and transposes move bytes of any dtype; every other kernel kind is float32 only. Units without activation
+    Views and transposes move bytes of any dtype, concatenations and maxima take quantised tensors as they are; every
+    other kernel kind is float32 only. Units without activation
     inputs, tensors without elements, and foreign domains are ``other``.
     """
     used = [value for value in node.outputs if value.name and (value.uses() or value.is_graph_output())]
@@ -25,17 +26,24 @@ def kind_of(node: ir.Node) -> str:
     if not activations or any(0 in shape_of(value) for value in [*activations, *used]):
         return "other"
     for kind, fits in _RULES.get(node.op_type, ()):
-        if (kind in _ANY_DTYPE or _computes_float32(node)) and fits(node):
+        if (kind in _ANY_DTYPE or _computes_float32(node) or _moves_bytes(node)) and fits(node):
             return kind
     return "other"
 
 
 _ANY_DTYPE = frozenset({"view", "transpose"})
+_BYTES = frozenset({ir.DataType.INT8, ir.DataType.UINT8})
 
 
 def _computes_float32(node: ir.Node) -> bool:
     data = node.inputs[0]
     return data is not None and data.dtype == node.outputs[0].dtype == ir.DataType.FLOAT
+
+
+def _moves_bytes(node: ir.Node) -> bool:
+    """Operators on quantised tensors as they are."""
+    data = node.inputs[0]
+    return node.op_type in ("Concat", "MaxPool") and data is not None and data.dtype in _BYTES
 
 
 def _data(node: ir.Node) -> ir.Value | None:
@@ -157,13 +165,13 @@ def _transpose(node: ir.Node) -> bool:
     return data is not None and data.dtype is not None and data.dtype.itemsize in (1, 2, 4, 8)
 
 
-def _all_float32(node: ir.Node) -> bool:
-    return all(value is not None and value.dtype == ir.DataType.FLOAT for value in node.inputs)
+def _one_dtype(node: ir.Node) -> bool:
+    return all(value is not None and value.dtype == node.outputs[0].dtype for value in node.inputs)
 
 
 _RULES: dict[str, tuple[tuple[str, Callable[[ir.Node], bool]], ...]] = {
     "AveragePool": (("pool", _pool),),
-    "Concat": (("concat", _all_float32),),
+    "Concat": (("concat", _one_dtype),),
     "Conv": (("conv", _conv),),
     "ConvTranspose": (("conv_transpose", _conv),),
     "Gemm": (("dense", _gemm),),

@@ -42,6 +42,7 @@ def optimisation_level(level: str) -> list[Pass]:
             "fold-constants",  # first: canonicalise names weights, axes and bounds only if they are initialisers
             "canonicalise",
             "fold-constants",  # again: what reads a Dropout's mask is constant only now
+            "quantised-form",  # weights that no integer kernel reads must be constants in float32
             "dce",  # last: rewrites leave the nodes they replaced
         ]
     elif level == "O1":
@@ -52,6 +53,7 @@ def optimisation_level(level: str) -> list[Pass]:
             "fold-constants",  # again: what reads a Dropout's mask is constant only now
             "fold-bn",  # after canonicalise, which turns every BatchNormalization into Mul + Add
             "cse",  # again: canonical forms compare equal more often (Flatten and Reshape, say)
+            "quantised-form",  # after cse, which would join what it splits; on canonical pools and products
             "dce",  # last: the passes above leave the nodes and weights they replaced
         ]
     else:

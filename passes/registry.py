@@ -26,6 +26,7 @@ PASSES: dict[str, Callable[[], type[Pass]]] = {
     "dce": _load("dce", "DeadCodeElimination"),
     "fold-bn": _load("fold_bn", "FoldBatchNormalization"),
     "fold-constants": _load("fold_constants", "FoldConstants"),
+    "quantised-form": _load("quantised_form", "QuantisedForm"),
 }
 
 

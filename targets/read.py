@@ -5,6 +5,7 @@ from __future__ import annotations
 from hetpart.targets.machine import Machine
 from hetpart.targets.schema import (
     COMPUTE_CLASSES,
+    INT8_CLASSES,
     MEMORY_CLASSES,
     PROCESSOR_KINDS,
     Cluster,
@@ -110,7 +111,8 @@ def _cost(table: Table, block: int) -> CostTable:
         peak_gflops=peak_gflops,
         bandwidth_gb_per_s=table.number("bandwidth_gb_per_s"),
         launch_us=table.number("launch_us", zero=True),
-        efficiency={key: shares.number(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)},
+        efficiency={key: shares.number(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)}
+        | {key: shares.number(key if key in shares else float32) for key, float32 in INT8_CLASSES.items()},
     )
     shares.close()
     table.close()

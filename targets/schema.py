@@ -22,6 +22,12 @@ COMPUTE_CLASSES = (
 share may exceed 1. ``generic`` is TVM's untuned code.
 """
 
+INT8_CLASSES = {"int8_conv": "conv", "int8_depthwise": "depthwise", "int8_dense": "dense"}
+"""Kernel classes in 8-bit integers, and the float32 class whose efficiency counts where a target does not state theirs.
+
+Their efficiency is a share of the float32 peak too, and may well exceed 1.
+"""
+
 MEMORY_CLASSES = ("memory", "norm", "generic_memory")
 """Kernel classes without multiply-adds, whose efficiency is a share of bandwidth.
 

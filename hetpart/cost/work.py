@@ -65,6 +65,7 @@ _PARTIAL_READERS = frozenset({"Gather", "GatherElements", "GatherND", "Slice", "
 _CLASS_OF_KIND = {
     "conv_transpose": "conv_transpose",
     "dense": "dense",
+    "qdense": "int8_dense",
     "matmul": "matmul",
     "softmax": "norm",
     "layer_norm": "norm",
@@ -75,10 +76,12 @@ _CLASS_OF_KIND = {
 def _kernel_class(unit: Unit, macs: int, graph: UnitGraph) -> str:
     if unit.kind == "other":
         return "generic" if macs else "generic_memory"
-    if unit.kind != "conv":
+    if unit.kind not in ("conv", "qconv"):
         return _CLASS_OF_KIND.get(unit.kind, "memory")
     data, weight = (_type(value, graph).shape for value in unit.anchor.inputs[:2])
     group = unit.anchor.attributes.get_int("group", 1)
+    if unit.kind == "qconv":
+        return "int8_depthwise" if group > 1 and group == data[1] == weight[0] else "int8_conv"
     if group > 1:
         return "depthwise" if group == data[1] == weight[0] else "conv_grouped"
     if math.prod(weight[2:]) == 1:

@@ -19,6 +19,7 @@ from hetpart.errors import InternalError
 from hetpart.graph.halo import window
 from hetpart.graph.inplace import Pieces, Slice, place_concats
 from hetpart.graph.layout import Blocked, Halo, Layout, Plain
+from hetpart.graph.quantised import LIMITS
 from hetpart.graph.units import TensorType, Unit, UnitGraph
 
 CHANNELS_LAST = (0, 2, 3, 1)
@@ -27,8 +28,10 @@ CHANNELS_LAST = (0, 2, 3, 1)
 CHANNELS_FIRST = (0, 3, 1, 2)
 """Transposition of NHWC to NCHW."""
 
-_BLOCKED = frozenset({"conv", "conv_transpose", "pool", "global_pool", "instance_norm", "resize", "pad"})
-_FLEXIBLE = frozenset({"eltwise", "concat"})
+_BLOCKED = frozenset(
+    {"conv", "conv_transpose", "pool", "global_pool", "instance_norm", "resize", "pad", "qconv", "qpool"}
+)
+_FLEXIBLE = frozenset({"eltwise", "concat", "qeltwise"})
 
 
 @dataclass
@@ -89,8 +92,9 @@ class Assignment:
 def assign(graph: UnitGraph, block: int) -> Assignment:
     """Layouts for all activations of `graph`; `block` is the target's channel block."""
     converted, blocked, reads, ports = _convert(graph)
-    pieces = place_concats(converted, blocked, reads, block)
-    layouts = _layouts(converted, blocked, pieces, block)
+    fills = _fills(converted)
+    pieces = place_concats(converted, blocked, reads, fills, block)
+    layouts = _layouts(converted, blocked, fills, pieces, block)
     slices = pieces.resolve(layouts)
     free = {u.name for u in converted if u.kind == "concat" and u.name in pieces.placed and not pieces.copied(u)}
     for unit in converted:
@@ -151,9 +155,9 @@ def _transpose_forms(unit: Unit, graph: UnitGraph, blocked: set[str]) -> tuple[b
 
 
 def _can_block(unit: Unit, graph: UnitGraph, types: Mapping[str, TensorType]) -> bool:
-    """Whether a flexible unit can work on blocked tensors: 4-D float32, operands that broadcast over pixels only."""
+    """Whether a flexible unit can work on blocked tensors: 4-D, operands that broadcast over pixels only."""
     out = types[unit.outputs[0]]
-    if len(out.shape) != 4 or out.dtype != "float32":
+    if len(out.shape) != 4 or out.dtype not in ("float32", *LIMITS):
         return False
     if unit.kind == "concat":
         axis = unit.anchor.attributes.get_int("axis", 0)
@@ -169,50 +173,68 @@ def _can_block(unit: Unit, graph: UnitGraph, types: Mapping[str, TensorType]) ->
     return True
 
 
-def _layouts(graph: UnitGraph, blocked: set[str], pieces: Pieces, block: int) -> dict[str, Layout]:
+def _layouts(
+    graph: UnitGraph, blocked: set[str], fills: Mapping[str, int], pieces: Pieces, block: int
+) -> dict[str, Layout]:
     halos: dict[str, Halo] = {}
     for unit in graph:
-        if unit.kind == "conv":
+        if unit.kind in ("conv", "qconv"):
             data = unit.inputs[0]
-            weight = graph.model.graph.initializers[_name(unit, 1)].shape
+            weight = graph.model.graph.initializers[_weight(unit)].shape
             if weight is None:
                 raise InternalError("weight-shape", "a convolution weight has no shape", node=unit.name)
-            _, _, height, width = weight.numpy()
-            geometry = window(unit.anchor, (height, width))
+            _, inputs, height, width = weight.numpy()
+            geometry = window(unit.anchor, (height, _read_columns(unit, inputs, width)))
             reach = geometry.reach(graph.types[data].shape[2:], graph.types[unit.outputs[0]].shape[2:])
             halos[data] = halos.get(data, Halo()).union(reach)
     layouts: dict[str, Layout] = {}
     for value, kind in graph.types.items():
         if value in blocked:
             n, c, h, w = kind.shape
-            size = _narrow_block(c) if _narrow_input(graph, value, c, block) else block
-            layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()))
+            size = _narrow_block(c, kind.dtype) if _narrow_input(graph, value, block) else block
+            layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()), kind.dtype, fills.get(value, 0))
         elif not graph.is_constant(value):
             layouts[value] = Plain(kind.shape, kind.dtype)
     return pieces.share_halo(layouts)
 
 
-def _narrow_input(graph: UnitGraph, value: str, channels: int, block: int) -> bool:
+def _fills(graph: UnitGraph) -> dict[str, int]:
+    """What stands for zero in the halo of each quantised map that a convolution reads."""
+    return {
+        unit.inputs[0]: scheme.zero_point
+        for unit in graph
+        if unit.kind == "qconv" and unit.quantised is not None and (scheme := unit.quantised.inputs[0]) is not None
+    }
+
+
+def _read_columns(unit: Unit, inputs: int, width: int) -> int:
+    """Kernel columns that a kernel reads: those of a quantised depthwise convolution come in fours."""
+    dilation = unit.anchor.attributes.get_ints("dilations", (1, 1))[1]
+    fours = unit.kind == "qconv" and inputs == 1 and dilation == 1
+    return -(-width // 4) * 4 if fours else width
+
+
+def _narrow_input(graph: UnitGraph, value: str, block: int) -> bool:
     """Whether this is an image with few channels that only dense convolutions read: it gets a block of its own.
 
     Blocks of 4 stay: they are read as whole vectors, and an RGB image wastes little of them.
     """
-    maker = graph.producer.get(value)
-    if block <= 4 or _narrow_block(channels) >= block or maker is None:
+    maker, kind = graph.producer.get(value), graph.types[value]
+    if block <= 4 or _narrow_block(kind.shape[1], kind.dtype) >= block or maker is None:
         return False
     if graph.units[maker].kind not in ("repack", "transpose"):
         return False
     for name in graph.consumers.get(value, []):
         unit = graph.units[name]
         only_data = unit.inputs == (value,) and all(graph.is_constant(operand) for operand in unit.operands)
-        if unit.kind != "conv" or not only_data or unit.anchor.attributes.get_int("group", 1) != 1:
+        if unit.kind not in ("conv", "qconv") or not only_data or unit.anchor.attributes.get_int("group", 1) != 1:
             return False
     return True
 
 
-def _narrow_block(channels: int) -> int:
-    """The least power of two that holds the channels, at least 2."""
-    return max(2, 1 << (channels - 1).bit_length())
+def _narrow_block(channels: int, dtype: str) -> int:
+    """The least power of two that holds the channels; at least 2, or 4 bytes of quantised ones."""
+    return max(2 if dtype == "float32" else 4, 1 << (channels - 1).bit_length())
 
 
 def _same_bytes(unit: Unit, layouts: Mapping[str, Layout], slices: Mapping[str, Slice]) -> bool:
@@ -226,8 +248,11 @@ def _same_bytes(unit: Unit, layouts: Mapping[str, Layout], slices: Mapping[str, 
     return pair[1].size_bytes <= pair[0].size_bytes
 
 
-def _name(unit: Unit, index: int) -> str:
-    value = unit.anchor.inputs[index]
+def _weight(unit: Unit) -> str:
+    """The initialiser with the weights of a convolution."""
+    if unit.quantised is not None and unit.quantised.weights is not None:
+        return unit.quantised.weights.value
+    value = unit.anchor.inputs[1]
     if value is None or value.name is None:
-        raise InternalError("missing-input", f"input {index} is missing", node=unit.name)
+        raise InternalError("missing-input", "a convolution without weights", node=unit.name)
     return value.name

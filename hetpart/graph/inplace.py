@@ -67,7 +67,7 @@ class Pieces:
             for value in (whole, *members):
                 form = layouts[value]
                 if isinstance(form, Blocked):
-                    layouts[value] = replace(form, halo=halo)
+                    layouts[value] = replace(form, halo=halo, fill=base.fill)
         return layouts
 
     def resolve(self, layouts: Mapping[str, Layout]) -> dict[str, Slice]:
@@ -85,15 +85,25 @@ def _plane_bytes(form: Blocked, halo: Halo) -> int:
     return replace(form, n=1, c=form.block, halo=halo).size_bytes
 
 
-def place_concats(graph: UnitGraph, blocked: set[str], reads: Mapping[tuple[str, str], str], block: int) -> Pieces:
-    """Chooses the slices; channel offsets only, bytes follow once halos are known."""
+def place_concats(
+    graph: UnitGraph,
+    blocked: set[str],
+    reads: Mapping[tuple[str, str], str],
+    fills: Mapping[str, int],
+    block: int,
+) -> Pieces:
+    """Chooses the slices; channel offsets only, bytes follow once halos are known.
+
+    `fills` are the zero points that the halos of quantised maps must hold: a piece has the halo of its whole.
+    """
     pieces = Pieces()
     for unit in reversed(list(graph)):
         if unit.kind != "concat" or unit.outputs[0] not in blocked:
             continue
         out = unit.outputs[0]
         parts = [reads.get((unit.name, v.name or ""), v.name or "") for v in unit.anchor.inputs if v is not None]
-        if (inner := _neighbours(parts, graph, pieces)) is not None and out not in pieces.at:
+        inner = _neighbours(parts, graph, pieces)
+        if inner is not None and out not in pieces.at and fills.get(out, fills.get(inner[0])) == fills.get(inner[0]):
             pieces.at[out] = inner
             pieces.placed[unit.name] = ()
             continue
@@ -101,7 +111,8 @@ def place_concats(graph: UnitGraph, blocked: set[str], reads: Mapping[tuple[str,
         channel = 0
         single = graph.types[out].shape[0] == 1
         for value in parts:
-            if single and channel % block == 0 and parts.count(value) == 1 and _may_move(value, graph, pieces):
+            alone = parts.count(value) == 1 and fills.get(value, fills.get(out)) == fills.get(out)
+            if single and channel % block == 0 and alone and _may_move(value, graph, pieces):
                 pieces.at[value] = (out, channel)
             else:
                 copied.append(value)

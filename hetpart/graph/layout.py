@@ -105,10 +105,10 @@ class Blocked:
 Layout = Plain | Blocked
 
 
-def channels_last(shape: tuple[int, ...]) -> Blocked:
+def channels_last(shape: tuple[int, ...], dtype: str) -> Blocked:
     """How a row-major NHWC tensor lies in memory, seen as a map of logical `shape` NCHW: one block of all channels."""
     n, c, h, w = shape
-    return Blocked(n, c, h, w, c)
+    return Blocked(n, c, h, w, c, dtype=dtype)
 
 
 def pack(array: np.ndarray, layout: Layout) -> np.ndarray:

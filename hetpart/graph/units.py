@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from hetpart.errors import InternalError
 from hetpart.graph.epilogue import Step
+from hetpart.graph.quantised import Quantised
 
 KINDS = (
     "conv",  # Conv, any group (depthwise included)
@@ -34,8 +35,15 @@ KINDS = (
     "transpose",
     "view",  # Reshape, Flatten, Squeeze, Unsqueeze: same bytes, another shape
     "repack",  # layout change that hetpart inserted; has no ONNX node
+    "qconv",  # DequantizeLinear, Conv, Relu or Clip, QuantizeLinear: `Unit.quantised` says more
+    "qdense",  # MatMul likewise, with its bias
+    "qpool",  # AveragePool, GlobalAveragePool, GlobalMaxPool likewise
+    "qeltwise",  # elementwise steps with DequantizeLinear before or QuantizeLinear behind; or only these
     "other",  # everything else, through TVM's importer
 )
+
+
+_CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,13 @@ class Unit:
     Attributes:
         name: unique; the anchor node's name.
         kind: one of `KINDS`.
-        nodes: the ONNX nodes it covers, in topological order; the first is the anchor. Empty for ``repack``.
+        nodes: the ONNX nodes it covers, in topological order; the first is the anchor. Empty for ``repack``. What
+            dequantises the inputs of a quantised unit comes last.
         inputs: the activation values (not initialisers) it reads, without repetition, the anchor's data input first.
         outputs: the values it makes that are read outside of it or are graph outputs.
         steps: the epilogue, in order (for ``eltwise``: all of it).
         operands: the value (activation or initialiser) behind each operand index of `steps`.
+        quantised: what the kinds with a q compute in integers.
     """
 
     name: str
@@ -72,6 +82,7 @@ class Unit:
     outputs: tuple[str, ...]
     steps: tuple[Step, ...] = ()
     operands: tuple[str, ...] = ()
+    quantised: Quantised | None = None
 
     @property
     def anchor(self) -> ir.Node:
@@ -79,8 +90,11 @@ class Unit:
 
     @property
     def op(self) -> str:
-        """The ONNX operators covered, e.g. ``Conv+Add+Relu``."""
-        return "+".join(node.op_type for node in self.nodes) if self.nodes else self.kind
+        """The ONNX operators covered, e.g. ``Conv+Add+Relu``; ``Conv+Relu (int8)`` where integers are computed with."""
+        names = [node.op_type for node in self.nodes]
+        if self.quantised is not None and (inner := [n for n in names if n not in _CONVERSIONS]):
+            return "+".join(inner) + " (int8)"
+        return "+".join(names) if names else self.kind
 
 
 @dataclass

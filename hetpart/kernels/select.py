@@ -21,6 +21,7 @@ from hetpart.graph.halo import window
 from hetpart.graph.layout import Blocked, Layout, Plain, pack
 from hetpart.graph.units import Unit
 from hetpart.kernels.coordinates import resize_lines
+from hetpart.kernels.select_quantised import quantised_spec
 from hetpart.kernels.spec import (
     ConcatSpec,
     ConvSpec,
@@ -66,11 +67,11 @@ def select(unit: Unit, assignment: Assignment) -> tuple[KernelCall, ...]:
     """The kernel calls of `unit`, in order; none if it moves no data."""
     if unit.name in assignment.free:
         return ()
-    return _SELECTORS[unit.kind](_Context(unit, assignment))
+    return _SELECTORS[unit.kind](Context(unit, assignment))
 
 
 @dataclass(frozen=True)
-class _Context:
+class Context:
     """A unit with what its selector asks about it."""
 
     unit: Unit
@@ -150,7 +151,7 @@ class _Context:
         return form, pack(data, form)
 
 
-def _convolution(at: _Context) -> tuple[KernelCall, ...]:
+def _convolution(at: Context) -> tuple[KernelCall, ...]:
     constants = at.constants(w=1, b=2)
     kernel = _pair(constants["w"].shape[2:])
     geometry = window(at.node, kernel)
@@ -163,7 +164,7 @@ def _convolution(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
 
 
-def _dense(at: _Context) -> tuple[KernelCall, ...]:
+def _dense(at: Context) -> tuple[KernelCall, ...]:
     x, out = at.plain(at.source(0)), at.plain(at.output)
     constants = at.constants(w=1, b=2)
     k, n = constants["w"].shape
@@ -175,7 +176,7 @@ def _dense(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
 
 
-def _matmul(at: _Context) -> tuple[KernelCall, ...]:
+def _matmul(at: Context) -> tuple[KernelCall, ...]:
     layouts, sources = at.operands()
     spec = MatmulSpec(
         at.plain(at.source(0)), at.plain(at.source(1)), at.plain(at.output), at.unit.steps, _all_plain(layouts)
@@ -183,7 +184,7 @@ def _matmul(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0), at.source(1), *sources), (at.output,)),)
 
 
-def _pool(at: _Context) -> tuple[KernelCall, ...]:
+def _pool(at: Context) -> tuple[KernelCall, ...]:
     x, out = at.blocked(at.source(0)), at.blocked(at.output)
     kernel = _pair(at.node.attributes.get_ints("kernel_shape", ()))
     geometry = window(at.node, kernel)
@@ -193,13 +194,13 @@ def _pool(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0),), (at.output,)),)
 
 
-def _global_pool(at: _Context) -> tuple[KernelCall, ...]:
+def _global_pool(at: Context) -> tuple[KernelCall, ...]:
     mode = {"GlobalAveragePool": "average", "GlobalMaxPool": "max"}[at.node.op_type]
     spec = GlobalPoolSpec(at.blocked(at.source(0)), at.blocked(at.output), mode)
     return (KernelCall(spec, (at.source(0),), (at.output,)),)
 
 
-def _softmax(at: _Context) -> tuple[KernelCall, ...]:
+def _softmax(at: Context) -> tuple[KernelCall, ...]:
     x, out = at.plain(at.source(0)), at.plain(at.output)
     axis = at.node.attributes.get_int("axis", -1) % len(x.shape)
     spec = SoftmaxSpec(
@@ -209,7 +210,7 @@ def _softmax(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0),), (at.output,)),)
 
 
-def _layer_norm(at: _Context) -> tuple[KernelCall, ...]:
+def _layer_norm(at: Context) -> tuple[KernelCall, ...]:
     x, out = at.plain(at.source(0)), at.plain(at.output)
     axis = at.node.attributes.get_int("axis", -1) % len(x.shape)
     length = math.prod(x.shape[axis:])
@@ -223,7 +224,7 @@ def _layer_norm(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0),), (at.output,), constants),)
 
 
-def _instance_norm(at: _Context) -> tuple[KernelCall, ...]:
+def _instance_norm(at: Context) -> tuple[KernelCall, ...]:
     layouts, sources = at.operands()
     epsilon = at.node.attributes.get_float("epsilon", 1e-5)
     x, out = at.blocked(at.source(0)), at.blocked(at.output)
@@ -231,14 +232,14 @@ def _instance_norm(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0), *sources), (at.output,), at.constants(scale=1, b=2)),)
 
 
-def _eltwise(at: _Context) -> tuple[KernelCall, ...]:
+def _eltwise(at: Context) -> tuple[KernelCall, ...]:
     layouts, sources = at.operands()
     start = at.unit.inputs[0]
     spec = EltwiseSpec(at.layout(start), at.out, at.unit.steps, layouts)
     return (KernelCall(spec, (start, *sources), (at.output,)),)
 
 
-def _concat(at: _Context) -> tuple[KernelCall, ...]:
+def _concat(at: Context) -> tuple[KernelCall, ...]:
     names = [at.source(i) for i in range(len(at.node.inputs))]
     out = at.out
     if isinstance(out, Plain):
@@ -264,12 +265,12 @@ def _concat(at: _Context) -> tuple[KernelCall, ...]:
     return tuple(calls)
 
 
-def _repack(at: _Context) -> tuple[KernelCall, ...]:
+def _repack(at: Context) -> tuple[KernelCall, ...]:
     source = at.unit.inputs[0]
     return (KernelCall(RepackSpec(at.layout(source), at.out), (source,), (at.output,)),)
 
 
-def _transpose(at: _Context) -> tuple[KernelCall, ...]:
+def _transpose(at: Context) -> tuple[KernelCall, ...]:
     given = at.layout(at.source(0))
     if isinstance(given, Blocked) or isinstance(at.out, Blocked):
         return (KernelCall(RepackSpec(given, at.out, nhwc=True), (at.source(0),), (at.output,)),)
@@ -278,7 +279,7 @@ def _transpose(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(TransposeSpec(x, at.plain(at.output), perm), (at.source(0),), (at.output,)),)
 
 
-def _resize(at: _Context) -> tuple[KernelCall, ...]:
+def _resize(at: Context) -> tuple[KernelCall, ...]:
     x, out = at.blocked(at.source(0)), at.blocked(at.output)
     vertical, horizontal = out.h / x.h, out.w / x.w
     scales = at.constant(2)
@@ -291,7 +292,7 @@ def _resize(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0),), (at.output,)),)
 
 
-def _pad(at: _Context) -> tuple[KernelCall, ...]:
+def _pad(at: Context) -> tuple[KernelCall, ...]:
     amounts = at.constant(1)
     if amounts is None:
         raise InternalError("pad-amounts", "Pad without constant pads", node=at.unit.name)
@@ -303,7 +304,7 @@ def _pad(at: _Context) -> tuple[KernelCall, ...]:
     return (KernelCall(spec, (at.source(0),), (at.output,)),)
 
 
-def _other(at: _Context) -> tuple[KernelCall, ...]:
+def _other(at: Context) -> tuple[KernelCall, ...]:
     fused = at.assignment.fused
     model = _anonymous(unit_model(fused, fused.units[at.unit.name]))
     xs = tuple(at.plain(v) for v in at.unit.inputs)
@@ -330,7 +331,13 @@ def _anonymous(proto: onnx.ModelProto) -> bytes:
     return serialised
 
 
-_SELECTORS: dict[str, Callable[[_Context], tuple[KernelCall, ...]]] = {
+def _quantised(at: Context) -> tuple[KernelCall, ...]:
+    spec, constants = quantised_spec(at)
+    start = at.unit.inputs[0]
+    return (KernelCall(spec, (start, *at.operands()[1]), (at.output,), constants),)
+
+
+_SELECTORS: dict[str, Callable[[Context], tuple[KernelCall, ...]]] = {
     "concat": _concat,
     "conv": _convolution,
     "conv_transpose": _convolution,
@@ -343,6 +350,10 @@ _SELECTORS: dict[str, Callable[[_Context], tuple[KernelCall, ...]]] = {
     "other": _other,
     "pad": _pad,
     "pool": _pool,
+    "qconv": _quantised,
+    "qdense": _quantised,
+    "qeltwise": _quantised,
+    "qpool": _quantised,
     "repack": _repack,
     "resize": _resize,
     "softmax": _softmax,

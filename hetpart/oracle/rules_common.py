@@ -23,12 +23,17 @@ def _too_many_elements(at: Subject) -> str | None:
     return None
 
 
+_QUANTISED_TOO = frozenset({"concat", "pool", "qconv", "qdense", "qeltwise", "qpool", "repack"})
+"""Kinds whose CPU kernels take int8 and uint8 as well."""
+
+
 def _not_float32(at: Subject) -> str | None:
     if at.unit.kind in ("other", "transpose"):
         return None
+    allowed = ("float32", "int8", "uint8") if at.unit.kind in _QUANTISED_TOO else ("float32",)
     for value, kind in at.tensors():
-        if kind.dtype != "float32":
-            return f"{value} is {kind.dtype}; hetpart's {at.unit.kind} kernels compute in float32"
+        if kind.dtype not in allowed:
+            return f"{value} is {kind.dtype}; hetpart's {at.unit.kind} kernels compute in {' or '.join(allowed)}"
     return None
 
 

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from tvm import tirx
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, locate_row, range_kernel, registers, row_extent, zero_halo
 from hetpart.kernels.isa import Isa
-from hetpart.kernels.spec import PoolSpec
+from hetpart.kernels.spec import PoolSpec, QPoolSpec
 
 UNROLLED_TAPS = 16
 """Wider kernels loop over their columns instead of unrolling them, to bound the code size."""
@@ -34,28 +35,35 @@ def pack(spec: PoolSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple
 
 def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
     """``(x, out, lo, hi)``; raises HetpartError ``empty-window`` where a window holds no pixel of the image."""
-    _check(spec)
+    check(spec)
     out = spec.out
-    taps = [_taps(spec, 1, column) for column in range(out.w)]
-    inner = [column for column in range(out.w) if taps[column] == (0, spec.kernel[1])]
+    if spec.x.dtype != out.dtype or (out.dtype != "float32" and spec.mode != "max"):
+        raise InternalError("kernel-layout", f"{spec.mode} pooling cannot go from {spec.x} to {out}")
+    ranges = [taps(spec, 1, column) for column in range(out.w)]
+    inner = [column for column in range(out.w) if ranges[column] == (0, spec.kernel[1])]
     first, last = (inner[0], inner[-1] + 1) if inner else (out.w, out.w)
+    neutral = (
+        tirx.min_value(out.dtype)
+        if spec.mode == "max" and out.dtype != "float32"
+        else T.float32("-inf" if spec.mode == "max" else 0.0)
+    )
     tile = max(1, min(8, (isa.registers - 4) // max(1, out.block // isa.lanes)))
 
     def body(item: Expr, x: Buffer, result: Buffer) -> None:
         image, block, y = locate_row(item, out)
         zero_halo(result, out, image, block, y)
         start = y * spec.strides[0] - spec.pads[0]
-        row_lo, row_hi = _row_range(spec, start, spec.x.h)
+        row_lo, row_hi = row_range(spec, start, spec.x.h)
         row_lo, row_hi = T.Bind(row_lo), T.Bind(row_hi)
         if spec.mode == "average":
-            counted = _row_range(spec, start, spec.x.h + spec.pads[2])[1] if spec.include_pad else row_hi - row_lo
+            counted = row_range(spec, start, spec.x.h + spec.pads[2])[1] if spec.include_pad else row_hi - row_lo
             counted = T.Bind(counted)
 
         def window(column: Expr, width: int, tap_lo: int, tap_hi: int, columns_counted: int) -> None:
             """Outputs `column` ... `column` + `width` - 1, all with the same kernel columns."""
-            acc = registers((width * out.block,))
+            acc = registers((width * out.block,), out.dtype)
             with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
-                T.buffer_store(acc, T.float32("-inf" if spec.mode == "max" else 0.0), [q * out.block + v])
+                T.buffer_store(acc, neutral, [q * out.block + v])
             loop = T.unroll if tap_hi - tap_lo <= UNROLLED_TAPS else T.serial
             with T.serial(row_lo, row_hi) as kh, loop(tap_lo, tap_hi) as kw, T.unroll(0, width) as q:
                 row = spec.x.halo.top + start + kh * spec.dilations[0]
@@ -71,8 +79,8 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
                 T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column + q, v])
 
         for column in [*range(first), *range(last, out.w)]:
-            tap_lo, tap_hi = taps[column]
-            window(column, 1, tap_lo, tap_hi, _counted_columns(spec, column))
+            tap_lo, tap_hi = ranges[column]
+            window(column, 1, tap_lo, tap_hi, counted_columns(spec, column))
         tiles, rest = divmod(last - first, tile)
         if tiles:
             with T.serial(0, tiles) as t:
@@ -83,14 +91,15 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
     return range_kernel(symbol, (spec.x, out), body)
 
 
-def _check(spec: PoolSpec) -> None:
+def check(spec: PoolSpec | QPoolSpec) -> None:
+    """Raise where the layouts break the contract of pooling, or a window lies wholly outside of the image."""
     if spec.mode not in ("max", "average"):
         raise InternalError("kernel-spec", f"unknown pooling mode {spec.mode!r}")
     if (spec.x.n, spec.x.c, spec.x.block) != (spec.out.n, spec.out.c, spec.out.block):
         raise InternalError("kernel-layout", f"pooling cannot go from {spec.x} to {spec.out}")
     for axis, length in ((0, spec.out.h), (1, spec.out.w)):
         for index in range(length):
-            lo, hi = _taps(spec, axis, index)
+            lo, hi = taps(spec, axis, index)
             if lo >= hi:
                 raise HetpartError(
                     "empty-window",
@@ -99,7 +108,7 @@ def _check(spec: PoolSpec) -> None:
                 )
 
 
-def _taps(spec: PoolSpec, axis: int, index: int) -> tuple[int, int]:
+def taps(spec: PoolSpec | QPoolSpec, axis: int, index: int) -> tuple[int, int]:
     """Range of kernel positions that hit the image in output `index` of spatial `axis`."""
     size = (spec.x.h, spec.x.w)[axis]
     start = index * spec.strides[axis] - spec.pads[axis]
@@ -107,16 +116,16 @@ def _taps(spec: PoolSpec, axis: int, index: int) -> tuple[int, int]:
     return max(0, -(start // dilation)), min(kernel, -((start - size) // dilation))
 
 
-def _row_range(spec: PoolSpec, start: Expr, size: int) -> tuple[Expr, Expr]:
+def row_range(spec: PoolSpec | QPoolSpec, start: Expr, size: int) -> tuple[Expr, Expr]:
     """The same as `_taps` for a row known at run time, against an image of `size` rows."""
     dilation, kernel = spec.dilations[0], spec.kernel[0]
     # TVM's // on int32 expressions rounds down, as Python's does
     return T.max(0, 0 - start // dilation), T.min(kernel, 0 - (start - size) // dilation)
 
 
-def _counted_columns(spec: PoolSpec, column: int) -> int:
+def counted_columns(spec: PoolSpec | QPoolSpec, column: int) -> int:
     """Kernel columns by which an average divides: those on the image, or with `include_pad` on image and pads."""
-    lo, hi = _taps(spec, 1, column)
+    lo, hi = taps(spec, 1, column)
     if not spec.include_pad:
         return hi - lo
     start = column * spec.strides[1] - spec.pads[1]

@@ -63,7 +63,7 @@ def prim_func(spec: QConvSpec, isa: Isa, symbol: str) -> Any:
     constants = (
         Plain((out.blocks, rows, fours, lanes, GROUP), "int8"), Plain((channels,), "int32"), Plain((channels,))
     )  # fmt: skip
-    tiles = even_runs(out.w, max(1, isa.registers // 4))
+    tiles = even_runs(out.w, max(1, isa.registers // 8))
     band = _band(spec)
 
     def body(item: Expr, x: Buffer, w: Buffer, b: Buffer, scale: Buffer, result: Buffer) -> None:

@@ -15,7 +15,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Layout
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, plain_float32, range_kernel, view, zero_halo
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, range_kernel, view, zero_halo
 from hetpart.kernels.cpu.vectors import power_of_two_pieces, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import RepackSpec
@@ -112,9 +112,8 @@ def _vector_position(layout: Blocked, image: Expr, first: Expr, y: Expr, x: Expr
 
 def _check(spec: RepackSpec) -> None:
     x, out = spec.maps
-    for layout in (spec.x, spec.out):
-        if not isinstance(layout, Blocked):
-            plain_float32(layout)
+    if x.dtype != out.dtype or x.dtype not in ("float32", "int8", "uint8"):
+        raise InternalError("kernel-layout", f"a copy keeps the type: {x} to {out}")
     (n, c, h, w), (out_n, out_c, out_h, out_w) = x.shape, out.shape
     blocked = isinstance(x, Blocked) or isinstance(out, Blocked)
     if not blocked or (n, h, w) != (out_n, out_h, out_w) or spec.channel < 0 or spec.channel + c > out_c:
