@@ -14,8 +14,9 @@ import onnx_ir as ir
 
 from hetpart.frontend.functions import inline_functions
 from hetpart.frontend.load import read_proto
-from hetpart.frontend.opset import convert_opset
+from hetpart.frontend.opset import OPSET, convert_opset, main_opset
 from hetpart.frontend.pin import pin_shapes
+from hetpart.frontend.qoperator import CONTRIB, write_as_qdq
 from hetpart.frontend.simplify import simplify
 from hetpart.frontend.skeleton import Skeleton
 from hetpart.frontend.validate import (
@@ -57,6 +58,7 @@ def import_model(
         skeleton = Skeleton.of_proto(read_proto(path), base_dir=path.resolve().parent)
     model = skeleton.model
     name_nodes(model.graph)
+    write_as_qdq(model.graph, main_opset(model), CONTRIB)
     check_source(model)
     pin_shapes(model, skeleton.weights, shapes or {}, dims or {})
     check_valid(model)
@@ -65,6 +67,7 @@ def import_model(
         model = simplify(model)  # the conversion does not look into the branches of an If
         check_control_flow(model.graph)
     model = convert_opset(model)
+    write_as_qdq(model.graph, OPSET, "")
     name_nodes(model.graph)
     model = simplify(model)
     name_nodes(model.graph)

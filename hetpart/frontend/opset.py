@@ -33,20 +33,21 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
         HetpartError: ``opset-conversion`` where an operator has no equal form at `OPSET`; ``type-inference``.
     """
     model = _write_out(model)
-    if _version(model) < OPSET:
+    if main_opset(model) < OPSET:
         model = _upgrade(model)
-    elif _version(model) > OPSET:
+    elif main_opset(model) > OPSET:
         _downgrade(model)
     model.ir_version = IR_VERSION
     return model
 
 
-def _version(model: onnx.ModelProto) -> int:
+def main_opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that the model declares, `OPSET` if it declares none."""
     return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), OPSET)
 
 
 def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
-    version = _version(model)
+    version = main_opset(model)
     for node in model.graph.node:
         if _has_no_later_form(node, model.graph, version):
             raise _refusal(node, f"of opset {version} has no equal form in later opsets", "13 or later")
@@ -84,7 +85,7 @@ def _set_old_resize_rules(node: onnx.NodeProto) -> None:
 
 def _write_out(model: onnx.ModelProto) -> onnx.ModelProto:
     """Replace operators newer than `OPSET`, and `_WRITTEN_OUT`, by the function bodies of their schemas."""
-    version = _version(model)
+    version = main_opset(model)
     while targets := {node.op_type for node in model.graph.node if _is_written_out(node, version)}:
         model = infer_types(model)  # bodies may depend on the types of the inputs, initialisers included
         for tensor in model.graph.initializer:
@@ -124,7 +125,7 @@ def _is_written_out(node: onnx.NodeProto, version: int) -> bool:
 
 def _downgrade(model: onnx.ModelProto) -> None:
     """Declare `OPSET` where every node means the same there; type inference checks the element types afterwards."""
-    version = _version(model)
+    version = main_opset(model)
     for node in model.graph.node:
         known = defs.get_schema(node.op_type, OPSET).attributes
         newer = defs.get_schema(node.op_type, version).attributes
