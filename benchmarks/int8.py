@@ -20,12 +20,12 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 
+from examples.quantise import quantise
 from examples.zoo import build as build_model
 from examples.zoo import inputs as model_inputs
 from hetpart.build import build
 from hetpart.compiler import Options
 from hetpart.runtime.session import Session
-from tests.quantisation import quantise
 
 MODELS = ("resnet50", "mobilenetv2", "squeezenet", "resnet18")
 WARM_UP = 3

@@ -19,7 +19,7 @@ _RANDOM = frozenset(
 )
 
 _QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear"})
-"""Not folded: an int8 weight with its scale is what an integer kernel wants."""
+"""Not folded: an int8 weight with its scale is what an integer kernel wants; no kernel does of a batch norm's."""
 
 _FOLDABLE_DTYPES = "fiub"
 """numpy dtype kinds that pass through onnxruntime's Python interface."""
@@ -57,7 +57,9 @@ def fold_constants(graph: ir.Graph, limit_bytes: int) -> bool:
 
 
 def _is_foldable(node: ir.Node, limit_bytes: int) -> bool:
-    if not is_deterministic(node) or node.op_type in _QUANTISED or not node.inputs:
+    if not is_deterministic(node) or not node.inputs:
+        return False
+    if node.op_type in _QUANTISED and not all(is_operator(r, "BatchNormalization") for r in node.outputs[0].consumers()):
         return False
     if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
         return False

@@ -54,7 +54,7 @@ def test_every_plan_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     compared = []
     true_require = rehearse.require_equal
 
-    def require_equal(differences: Any, expected: Any, how: str) -> None:
+    def require_equal(differences: Any, expected: Any, how: str, *further: object) -> None:
         compared.append(how.split(":")[0])
         true_require(differences, expected, how)
 

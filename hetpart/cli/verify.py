@@ -39,7 +39,7 @@ def verify(
     from hetpart.cli.inputs import load_or_random
     from hetpart.frontend.load import read_proto
     from hetpart.runtime.emulate import emulate as run_emulated
-    from hetpart.verify import compare, reference, too_far
+    from hetpart.verify import compare, is_quantised, reference, spread, too_far
 
     read_proto(model)  # says what is wrong with a file that is no model; onnxruntime would not
     inputs = load_or_random(bundle, input_ or [], seed)
@@ -51,7 +51,7 @@ def verify(
     expected = reference(model, inputs)
     _require_same_outputs(outputs, expected)
     differences = compare(outputs, expected)
-    wrong = too_far(differences, expected)
+    wrong = too_far(differences, expected, spread(model, inputs, expected) if is_quantised(model) else None)
     if json:
         rows = {name: asdict(found) for name, found in differences.items()}
         print_json({"schema": 1, "equal": not wrong, "how": how, "outputs": rows})

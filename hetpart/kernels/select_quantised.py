@@ -53,17 +53,15 @@ def _dense(at: Context, quantised: Quantised) -> tuple[Spec, dict[str, np.ndarra
 
 def _pool(at: Context, quantised: Quantised) -> tuple[Spec, dict[str, np.ndarray]]:
     x, out, node = at.blocked(at.unit.inputs[0]), at.blocked(at.output), at.node
-    mode = "max" if node.op_type == "GlobalMaxPool" else "average"
-    everything = node.op_type != "AveragePool"
+    mode = {"GlobalMaxPool": "max", "GlobalAveragePool": "sum", "AveragePool": "average"}[node.op_type]
     shape = node.attributes.get_ints("kernel_shape", ())
-    kernel = (x.h, x.w) if everything else (int(shape[0]), int(shape[1]))
+    kernel = (int(shape[0]), int(shape[1])) if mode == "average" else (x.h, x.w)
     geometry = window(node, kernel)
     source, output = _required(quantised.inputs[0]), _required(quantised.output)
-    ratio = float(np.float32(source.scale) / np.float32(output.scale))
     spec = QPoolSpec(
         x, out, mode, kernel, geometry.strides, geometry.dilations, geometry.pads,
-        bool(node.attributes.get_int("count_include_pad", 0)), source.zero_point, ratio,
-        _required(_rounding(quantised)),
+        bool(node.attributes.get_int("count_include_pad", 0)), source.zero_point,
+        (source.scale, output.scale), _required(_rounding(quantised)),
     )  # fmt: skip
     return spec, {}
 

@@ -326,8 +326,8 @@ class QDenseSpec(Spec):
 class QPoolSpec(Spec):
     """Pooling of a quantised map into other parameters; geometry as in `PoolSpec`.
 
-    ``(sum of x - count * zero_point) * (ratio / count)`` for ``average``, ``(max - zero_point) * ratio`` for ``max``,
-    stored as `y` says; `ratio` is the scale of x over that of out.
+    `mode` is ``average``: real numbers are summed, as in onnxruntime's QLinearAveragePool; ``sum``: so are integers,
+    as in its QLinearGlobalAveragePool; or ``max``. `scales` are those of x and of out.
     """
 
     x: Blocked
@@ -339,7 +339,7 @@ class QPoolSpec(Spec):
     pads: tuple[int, int, int, int]
     include_pad: bool
     zero_point: int
-    ratio: float
+    scales: tuple[float, float]
     y: Rounding
 
 

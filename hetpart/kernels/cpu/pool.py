@@ -93,7 +93,7 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
 
 def check(spec: PoolSpec | QPoolSpec) -> None:
     """Raise where the layouts break the contract of pooling, or a window lies wholly outside of the image."""
-    if spec.mode not in ("max", "average"):
+    if spec.mode not in (("max", "average", "sum") if isinstance(spec, QPoolSpec) else ("max", "average")):
         raise InternalError("kernel-spec", f"unknown pooling mode {spec.mode!r}")
     if (spec.x.n, spec.x.c, spec.x.block) != (spec.out.n, spec.out.c, spec.out.block):
         raise InternalError("kernel-layout", f"pooling cannot go from {spec.x} to {spec.out}")

@@ -102,10 +102,11 @@ def check(spec: QConvSpec) -> None:
         raise InternalError("kernel-layout", f"a convolution in {spec.group} groups cannot go from {x} to {out}")
     if x.dtype not in ("int8", "uint8") or (out.dtype == "float32") != (spec.y is None):
         raise InternalError("kernel-layout", f"a quantised convolution cannot go from {x} to {out}")
+    kernel = (spec.kernel[0], qdepthwise.read_columns(spec) if qdepthwise.suits(spec) else spec.kernel[1])
     reach = [
         (size - 1) * stride + (taps - 1) * dilation + 1 - pad
         for size, stride, taps, dilation, pad in zip(
-            (out.h, out.w), spec.strides, spec.kernel, spec.dilations, spec.pads[:2], strict=True
+            (out.h, out.w), spec.strides, kernel, spec.dilations, spec.pads[:2], strict=True
         )
     ]
     if (

@@ -38,6 +38,12 @@ def suits(spec: QConvSpec) -> bool:
     return spec.depthwise and spec.x.block == spec.out.block
 
 
+def read_columns(spec: QConvSpec) -> int:
+    """Kernel columns that are read, those with zero weights included."""
+    columns = spec.kernel[1]
+    return -(-columns // GROUP) * GROUP if spec.dilations[1] == 1 else columns
+
+
 def extent(spec: QConvSpec, isa: Isa) -> int:
     """Images x channel blocks x bands of rows."""
     return spec.out.n * spec.out.blocks * -(-spec.out.h // _band(spec))

@@ -27,7 +27,7 @@ from hetpart.kernels.cpu.emit import (
     row_extent,
     zero_halo,
 )
-from hetpart.kernels.cpu.requantise import store_form
+from hetpart.kernels.cpu.requantise import rounded_product, store_form
 from hetpart.kernels.cpu.runs import map_vectors
 from hetpart.kernels.cpu.steps import render
 from hetpart.kernels.cpu.strided import Nest, broadcast_nest, for_each_run
@@ -128,14 +128,15 @@ def _integer_form(spec: QEltwiseSpec, load: Callable[[int], Expr], isa: Isa) -> 
     (a_scale, a_zero), (b_scale, b_zero) = (s for s in spec.schemes if s is not None)
     f, out_scale, zero = np.float32, np.float32(spec.scale), np.float32(y.zero_point)
     a, b = _float(load(0)), _float(load(1))
+    whole = Rounding(0, y.low, y.high)  # the zero point is added before rounding, and so decides where ties go
     if spec.steps[0].op == "mul":
-        product = (a - float(a_zero)) * (b - float(b_zero)) * float(f(a_scale) * f(b_scale) / out_scale)
-        return store_form(T.Bind(product), y, spec.out.dtype)
+        ratio = float(f(a_scale) * f(b_scale) / out_scale)
+        real = rounded_product((a - float(a_zero)) * (b - float(b_zero)), ratio) + float(zero)
+        return store_form(T.Bind(real), whole, spec.out.dtype)
     a_ratio, b_ratio = f(a_scale) / out_scale, f(b_scale) / out_scale
     fixed = zero - (a_ratio * f(a_zero) + b_ratio * f(b_zero))
     total = _multiply_add(a, float(a_ratio), _multiply_add(b, float(b_ratio), float(fixed), isa), isa)
-    # the zero point is in `fixed` already, as in onnxruntime: it takes part in the rounding
-    return store_form(T.Bind(total), Rounding(0, y.low, y.high), spec.out.dtype)
+    return store_form(T.Bind(total), whole, spec.out.dtype)
 
 
 def _multiply_add(a: Expr, b: float, c: Expr | float, isa: Isa) -> Expr:

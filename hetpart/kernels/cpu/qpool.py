@@ -1,4 +1,4 @@
-"""Pooling of a quantised map into other scales and zero points: sums and maxima in int32, one requantisation.
+"""Pooling of a quantised map into other scales and zero points, in onnxruntime's arithmetic.
 
 One output row of one channel block per work item. Windows are clipped to the image: rows at run time, columns when the
 code is made. Maximum pooling that keeps scale and zero point is `hetpart.kernels.cpu.pool` on the integers as they are.
@@ -16,10 +16,10 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.errors import InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, locate_row, range_kernel, registers, row_extent, zero_halo
 from hetpart.kernels.cpu.pool import check, counted_columns, row_range, taps
-from hetpart.kernels.cpu.requantise import store_form
+from hetpart.kernels.cpu.requantise import rounded_product, store_form
 from hetpart.kernels.cpu.vectors import dtype_of, vector
 from hetpart.kernels.isa import Isa
-from hetpart.kernels.spec import QPoolSpec
+from hetpart.kernels.spec import QPoolSpec, Rounding
 
 
 def extent(spec: QPoolSpec, isa: Isa) -> int:
@@ -40,6 +40,8 @@ def prim_func(spec: QPoolSpec, isa: Isa, symbol: str) -> Any:
     out, lanes = spec.out, spec.out.block
     ranges = [taps(spec, 1, column) for column in range(out.w)]
     inner = [column for column in range(out.w) if ranges[column] == (0, spec.kernel[1])]
+    element = "float32" if spec.mode == "average" else "int32"
+    ratio = float(np.float32(spec.scales[0]) / np.float32(spec.scales[1]))
     first, last = (inner[0], inner[-1] + 1) if inner else (out.w, out.w)
 
     def body(item: Expr, x: Buffer, result: Buffer) -> None:
@@ -52,24 +54,30 @@ def prim_func(spec: QPoolSpec, isa: Isa, symbol: str) -> Any:
 
         def window(column: Expr, tap_lo: int, tap_hi: int, columns_counted: int) -> None:
             """The output at `column`, whose kernel columns `tap_lo` to `tap_hi` hit the image."""
-            acc = registers((1,), dtype_of(lanes, "int32"))
+            acc = registers((1,), dtype_of(lanes, element))
             neutral = -(2**31) if spec.mode == "max" else 0
-            T.buffer_store(acc, tirx.const(neutral, dtype_of(lanes, "int32")), [0])
+            T.buffer_store(acc, tirx.const(neutral, dtype_of(lanes, element)), [0])
             with T.serial(row_lo, row_hi) as kh, T.serial(tap_lo, tap_hi) as kw:
                 row = spec.x.halo.top + start + kh * spec.dilations[0]
                 source = spec.x.halo.left + column * spec.strides[1] - spec.pads[1] + kw * spec.dilations[1]
-                value = tirx.Cast(dtype_of(lanes, "int32"), x[image, block, row, source, vector(lanes)])
+                value = tirx.Cast(dtype_of(lanes, element), x[image, block, row, source, vector(lanes)])
+                if spec.mode == "average":
+                    value = rounded_product(value - float(spec.zero_point), spec.scales[0])
                 T.buffer_store(acc, tirx.max(acc[0], value) if spec.mode == "max" else acc[0] + value, [0])
-            if spec.mode == "max":
-                real = tirx.Cast(dtype_of(lanes), acc[0] - spec.zero_point) * spec.ratio
-            else:
-                # padding that counts is zero, and so adds nothing once the zero points of real pixels are taken off
-                pixels = (row_hi - row_lo) * (tap_hi - tap_lo)
-                factor = T.float32(spec.ratio) / T.cast(counted * columns_counted, "float32")
-                total = acc[0] - tirx.Broadcast(pixels * spec.zero_point, lanes)
-                real = tirx.Cast(dtype_of(lanes), total) * tirx.Broadcast(factor, lanes)
             place = [image, block, out.halo.top + y, out.halo.left + column, vector(lanes)]
-            T.buffer_store(result, store_form(T.Bind(real), spec.y, out.dtype), place)
+            counted_pixels = counted * columns_counted
+            if spec.mode == "average":
+                mean = acc[0] / tirx.Broadcast(T.cast(counted_pixels, "float32"), lanes)
+                real = T.Bind(mean / spec.scales[1] + float(spec.y.zero_point))
+                stored = store_form(real, Rounding(0, spec.y.low, spec.y.high), out.dtype)
+            else:
+                # pixels in the padding are zero: they add nothing once the zero points of real ones are taken off
+                pixels = 1 if spec.mode == "max" else (row_hi - row_lo) * (tap_hi - tap_lo)
+                total = acc[0] - tirx.Broadcast(T.cast(pixels * spec.zero_point, "int32"), lanes)
+                factor = T.float32(ratio) / T.cast(1 if spec.mode == "max" else counted_pixels, "float32")
+                real = T.Bind(tirx.Cast(dtype_of(lanes), total) * tirx.Broadcast(factor, lanes))
+                stored = store_form(real, spec.y, out.dtype)
+            T.buffer_store(result, stored, place)
 
         for column in [*range(first), *range(last, out.w)]:
             window(column, *ranges[column], counted_columns(spec, column))

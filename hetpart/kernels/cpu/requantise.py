@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from tvm import tirx
+from tvm.tirx.script.builder import ir as T
 
 from hetpart.kernels.cpu.emit import Expr
 from hetpart.kernels.cpu.vectors import dtype_of
@@ -29,6 +30,13 @@ def rounded(real: Expr) -> Expr:
     """`real` (float32, magnitude below 2^22) as int32, ties to even."""
     bits = int(np.float32(_MAGIC).view(np.int32))
     return tirx.reinterpret(dtype_of(real.ty.dtype.lanes, "int32"), real + _MAGIC) - bits
+
+
+def rounded_product(a: Expr, b: float) -> Expr:
+    """``a * b`` in float32, which a following addition is not fused with: the comparison stands between them."""
+    product = T.Bind(a * b)
+    least = tirx.const(float(np.finfo(np.float32).min), product.ty.dtype)
+    return tirx.Select(product > least, product, least)
 
 
 def finish(total: Expr, scale: Expr, y: Rounding | None, dtype: str) -> Expr:

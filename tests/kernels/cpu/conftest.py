@@ -26,9 +26,9 @@ def isa() -> Isa:
 def run_kernel(isa: Isa) -> RunKernel:
     """``run_kernel(spec, inputs, constants={}, keep=None, dirty_halo=True)`` -> logical outputs.
 
-    Spare lanes and (unless the kernel may read it) the halo of the inputs hold NaN; the outputs are dirty and lie
-    between guard bytes. The kernel runs once as a whole and once in three ranges, last first; both must give the same
-    bytes, zero halos, and leave the guards alone.
+    Spare lanes and (unless the kernel may read it) the halo of the inputs hold NaN, or odd integers; the outputs are
+    dirty and lie between guard bytes. The kernel runs once as a whole and once in three ranges, last first; both must
+    give the same bytes, halos as their layouts say, and leave the guards alone.
     With `keep` the output holds that logical array before the call (for kernels that write a part of it).
     """
 
@@ -55,7 +55,7 @@ def run_kernel(isa: Isa) -> RunKernel:
                 assert (raw[:GUARD] == 0xA5).all(), "written before out"
                 assert (raw[-GUARD:] == 0xA5).all(), "written behind out"
                 if isinstance(layout, Blocked) and keep is None:
-                    assert_zero_halo(inner, layout)
+                    assert_filled_halo(inner, layout)
             results.append([unpack(inner, layout) for layout, (_, inner) in zip(spec.outputs, outs, strict=True)])
         for whole, split in zip(*results, strict=True):
             np.testing.assert_array_equal(whole, split)
@@ -64,8 +64,8 @@ def run_kernel(isa: Isa) -> RunKernel:
     return run
 
 
-def assert_zero_halo(stored: np.ndarray, layout: Blocked) -> None:
-    assert (stored[:, :, _outside(layout)] == 0).all(), "halo is not zero"
+def assert_filled_halo(stored: np.ndarray, layout: Blocked) -> None:
+    assert (stored[:, :, _outside(layout)] == layout.fill).all(), "halo is not filled"
 
 
 def _outside(layout: Blocked) -> np.ndarray:
@@ -77,10 +77,11 @@ def _outside(layout: Blocked) -> np.ndarray:
 def _stored(array: np.ndarray, layout: Layout, dirty_halo: bool) -> np.ndarray:
     stored = _copy(pack(array, layout))
     if isinstance(layout, Blocked):
+        dirt = np.nan if layout.dtype == "float32" else 0x5D
         if layout.c % layout.block:
-            stored[:, -1, ..., layout.c % layout.block :] = np.nan
+            stored[:, -1, ..., layout.c % layout.block :] = dirt
         if dirty_halo:
-            stored[:, :, _outside(layout)] = np.nan
+            stored[:, :, _outside(layout)] = dirt
     return stored
 
 
