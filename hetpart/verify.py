@@ -74,6 +74,17 @@ def is_quantised(source: str | Path | onnx.ModelProto | ir.Model) -> bool:
     return any(node.op_type in _QUANTISING for node in source.graph.node)
 
 
+def _has_signed_activations(source: str | Path | onnx.ModelProto) -> bool:
+    """Whether any tensor that is computed has an int8 zero point; a QuantizeLinear without one makes uint8."""
+    model = source if isinstance(source, onnx.ModelProto) else onnx.load(source, load_external_data=False)
+    signed = {tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8}
+    return any(
+        node.op_type in ("QuantizeLinear", "QLinearConv", "QLinearMatMul") and node.input[2] in signed
+        for node in model.graph.node
+        if len(node.input) > 2
+    )
+
+
 _QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"})
 
 
@@ -104,7 +115,8 @@ def reference(
         if integers and is_quantised(source):
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.add_session_config_entry("session.qdqisint8allowed", "1")
-            options.add_session_config_entry("session.x64quantprecision", "1")
+            if not _has_signed_activations(source):  # the option does not know them, and they never saturate
+                options.add_session_config_entry("session.x64quantprecision", "1")
         model = source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(source)
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         names = outputs or [o.name for o in session.get_outputs()]

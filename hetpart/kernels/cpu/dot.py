@@ -56,8 +56,9 @@ def add_dot(total: Expr, inputs: Expr, weights: Expr, dtype: str, isa: Isa) -> E
         left = tirx.reinterpret(f"int8x{4 * lanes}", inputs)
         return T.call_llvm_pure_intrin(f"int32x{lanes}", name, total, left, weights)
     if _dotprod(lanes, isa):
-        left = tirx.reinterpret(f"int8x{4 * lanes}", inputs)
-        return T.call_llvm_pure_intrin(f"int32x{lanes}", "llvm.aarch64.neon.sdot.v4i32.v16i8", total, left, weights)
+        # the inputs last: there the instruction takes any lane of a register
+        right = tirx.reinterpret(f"int8x{4 * lanes}", inputs)
+        return T.call_llvm_pure_intrin(f"int32x{lanes}", "llvm.aarch64.neon.sdot.v4i32.v16i8", total, weights, right)
     left = tirx.reinterpret(f"{dtype}x{4 * lanes}", inputs)
     if (name := _pairs_intrinsic(lanes, isa)) is not None:
         return _by_pairs(total, left, weights, name)

@@ -27,7 +27,7 @@ from hetpart.kernels.cpu.dot import GROUP, activations, add_dot, offset
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, range_kernel, zero_halo
 from hetpart.kernels.cpu.requantise import finish
 from hetpart.kernels.cpu.tiles import Run, choose_tile, each_piece, even_runs, on_piece, piece_count
-from hetpart.kernels.cpu.vectors import Accumulators, splat, vector
+from hetpart.kernels.cpu.vectors import Accumulators, dtype_of, splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import QConvSpec
 
@@ -272,8 +272,7 @@ class _Kernel:
 
         def tile_row(y: Expr, rows: int) -> None:
             def tile(x: Expr, columns: int) -> None:
-                pixels = [(y + dy, x + dx) for dy in range(rows) for dx in range(columns)]
-                _Tile(self, image, part, first, vectors, pixels).emit()
+                _Tile(self, image, part, first, vectors, (y, rows), (x, columns)).emit()
 
             each_piece(plan.columns, tile)
             if self.spec.out.halo:
@@ -286,14 +285,20 @@ class _Kernel:
 
 @dataclass
 class _Tile:
-    """`vectors` channel blocks, from block `first` of `part` on, by `pixels` (y, x) of `image`."""
+    """`vectors` channel blocks, from block `first` of `part` on, by `rows` and `columns` (first, count) of `image`."""
 
     kernel: _Kernel
     image: Expr
     part: Expr
     first: Expr
     vectors: int
-    pixels: list[tuple[Expr, Expr]]
+    rows: tuple[Expr, int]
+    columns: tuple[Expr, int]
+
+    @property
+    def pixels(self) -> list[tuple[Expr, Expr]]:
+        (y, rows), (x, columns) = self.rows, self.columns
+        return [(y + dy, x + dx) for dy in range(rows) for dx in range(columns)]
 
     def emit(self) -> None:
         spec, lanes = self.kernel.spec, self.kernel.spec.out.block
@@ -347,21 +352,47 @@ class _Tile:
     def _step(self, acc: Accumulators, block: Expr, quad: Expr, step: Expr, kh: Expr, kw: Expr) -> None:
         """One step of the reduction: input channels 4 `quad` to 4 `quad` + 3 of `block` under tap (kh, kw)."""
         spec, plan, isa = self.kernel.spec, self.kernel.plan, self.kernel.isa
-        top = spec.x.halo.top - spec.pads[0] + kh * spec.dilations[0]
-        left = spec.x.halo.left - spec.pads[1] + kw * spec.dilations[1]
         lanes = spec.out.block
         tile = (self.part * plan.blocks + self.first) * plan.steps  # in vectors
         weights = [
             T.Bind(self.kernel.w[vector(GROUP * lanes, (tile + step * self.vectors + v) * GROUP * lanes)])
             for v in range(self.vectors)
         ]
-        for p, (y, x) in enumerate(self.pixels):
-            row, column = top + y * spec.strides[0], left + x * spec.strides[1]
-            stored = self.kernel.x[self.image, block, row, column, vector(GROUP, quad * GROUP)]
-            inputs = activations(tirx.reinterpret("int32", stored), spec.x.dtype, lanes, isa)
-            inputs = T.Bind(splat(inputs, lanes))
+        for p, inputs in enumerate(self._inputs(block, quad, kh, kw)):
             for v, weight in enumerate(weights):
                 acc.set(v, p, add_dot(acc.get(v, p), inputs, weight, spec.x.dtype, isa))
+
+    def _inputs(self, block: Expr, quad: Expr, kh: Expr, kw: Expr) -> list[Expr]:
+        """For each pixel four input channels, in every lane."""
+        spec, isa, lanes = self.kernel.spec, self.kernel.isa, self.kernel.spec.out.block
+        top = spec.x.halo.top - spec.pads[0] + kh * spec.dilations[0]
+        left = spec.x.halo.left - spec.pads[1] + kw * spec.dilations[1]
+        (y, rows), (x, columns) = self.rows, self.columns
+
+        def load(row: Expr, column: Expr, count: int) -> Expr:
+            """`count` neighbouring pixels; more than one only where a block is four channels."""
+            stored = self.kernel.x[self.image, block, row, column, vector(count * GROUP, quad * GROUP)]
+            words = tirx.reinterpret(dtype_of(count, "int32"), stored)
+            return T.Bind(activations(words, spec.x.dtype, lanes, isa))
+
+        inputs: list[Expr] = []
+        for dy in range(rows):
+            row = top + (y + dy) * spec.strides[0]
+            if _reads_neighbours(spec, columns, isa):
+                loaded = [load(row, left + x + min(dx, columns - GROUP), GROUP) for dx in range(0, columns, GROUP)]
+                for dx in range(columns):
+                    lane = dx - min(dx // GROUP * GROUP, columns - GROUP)
+                    inputs.append(tirx.Shuffle([loaded[dx // GROUP]], [lane] * lanes))
+                continue
+            for dx in range(columns):
+                inputs.append(T.Bind(splat(load(row, left + (x + dx) * spec.strides[1], 1), lanes)))
+        return inputs
+
+
+def _reads_neighbours(spec: QConvSpec, columns: int, isa: Isa) -> bool:
+    """Whether one load serves four pixels, as Arm's dot product takes any lane of a register for one operand."""
+    same = spec.strides[1] == 1 and spec.x.block == spec.out.block == GROUP
+    return same and columns >= GROUP and isa.triple.startswith("aarch64")
 
 
 def _view(buffer: Buffer, layout: Blocked) -> Buffer:
