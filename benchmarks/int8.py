@@ -79,7 +79,8 @@ def table(rows: list[Row]) -> str:
     lines = ["| model | onnxruntime int8 ms | hetpart int8 ms | ratio | hetpart float32 ms |", "|---|---|---|---|---|"]
     for row in rows:
         ratio = row.int8_ms / row.onnxruntime_ms
-        lines.append(f"| {row.model} | {row.onnxruntime_ms:.2f} | {row.int8_ms:.2f} | {ratio:.2f} | {row.float32_ms:.2f} |")
+        times = f"{row.onnxruntime_ms:.2f} | {row.int8_ms:.2f} | {ratio:.2f} | {row.float32_ms:.2f}"
+        lines.append(f"| {row.model} | {times} |")
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Quantise a network with onnxruntime's own tool, calibrated on random inputs: enough for speed and exactness.
 
-    python -m examples.quantise squeezenet -o squeezenet-int8.onnx [--operators] [--activations int8]
+Command line: ``python -m examples.quantise squeezenet -o squeezenet-int8.onnx [--operators] [--activations int8]``.
 """
 
 from __future__ import annotations

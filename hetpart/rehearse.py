@@ -86,7 +86,7 @@ def rehearse(
 def _rounds(graph: UnitGraph) -> bool:
     """Whether a quantised network computes in real numbers too, which may round another way than the reference's."""
     return any(unit.quantised is not None for unit in graph) and not all(
-        unit.kind in _EXACT or unit.quantised is not None and [s.op for s in unit.steps] in ([], ["add"], ["mul"])
+        unit.kind in _EXACT or (unit.quantised is not None and [s.op for s in unit.steps] in ([], ["add"], ["mul"]))
         for unit in graph
     )
 

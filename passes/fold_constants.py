@@ -59,7 +59,8 @@ def fold_constants(graph: ir.Graph, limit_bytes: int) -> bool:
 def _is_foldable(node: ir.Node, limit_bytes: int) -> bool:
     if not is_deterministic(node) or not node.inputs:
         return False
-    if node.op_type in _QUANTISED and not all(is_operator(r, "BatchNormalization") for r in node.outputs[0].consumers()):
+    readers = node.outputs[0].consumers()
+    if node.op_type in _QUANTISED and not all(is_operator(reader, "BatchNormalization") for reader in readers):
         return False
     if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
         return False

@@ -1,9 +1,10 @@
 """fuse: canonical model -> `UnitGraph`, the DAG of kernels-to-be.
 
-Three sweeps, after what computes in integers was taken out (hetpart.passes.quantised). Anchors that take an epilogue (convolutions, products, instance norm) absorb the elementwise chain
-behind them, the deepest anchor first: of two convolutions joined by a residual Add the one at the end of the longer
-path takes it, so that the shorter branch stays free to run beside the longer one on another processor. What is left
-of the elementwise nodes forms chains of its own. Every other node is a unit alone.
+What computes in integers is taken out first (hetpart.passes.quantised). Then three sweeps. Anchors that take an
+epilogue (convolutions, products, instance norm) absorb the elementwise chain behind them, the deepest anchor first: of
+two convolutions joined by a residual Add the one at the end of the longer path takes it, so that the shorter branch
+stays free to run beside the longer one on another processor. What is left of the elementwise nodes forms chains of its
+own. Every other node is a unit alone.
 
 No sweep can make a cycle: a unit is a chain (or the x * sigmoid(x) diamond) whose inner values nobody else reads, so
 whatever leaves it leaves from its last node, and a cycle of units would be a cycle of nodes. For the same reason the

@@ -160,9 +160,9 @@ def _limits(node: ir.Node) -> tuple[float, float] | None:
         return 0.0, np.inf
     if is_operator(node, "Clip"):
         ends = [(-np.inf, operand(node, 1)), (np.inf, operand(node, 2))]
-        numbers = [default if value is None else scalar(value) for default, value in ends]
-        if numbers[0] is not None and numbers[1] is not None and not np.isnan(numbers).any():
-            return numbers[0], numbers[1]
+        low, high = (default if value is None else scalar(value) for default, value in ends)
+        if low is not None and high is not None and not (np.isnan(low) or np.isnan(high)):
+            return low, high
     return None
 
 
@@ -185,7 +185,8 @@ def _product(node: ir.Node) -> Match | None:
     if found is None or len(shape_of(data)) < 2:
         return None
     weight_node, value, zero_point, scale = found
-    result, nodes, bias_value = node.outputs[0], (node,), operand(node, 2)
+    nodes: tuple[ir.Node, ...] = (node,)
+    result, bias_value = node.outputs[0], operand(node, 2)
     if not image and (row := _bias_row(result, channels)) is not None:
         add, bias_value = row
         nodes, result = (node, add), add.outputs[0]

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from hetpart.graph.quantised import LIMITS
 from hetpart.passes.base import Pass
 from hetpart.passes.dce import remove_dead_code
-from hetpart.passes.edit import Editor, attribute, constant, is_operator, operand, shape_of, used_once
+from hetpart.passes.edit import Editor, attribute, constant, is_operator, operand, shape_of
 from hetpart.passes.quantised import match, scheme_of
 
 _MOVES = frozenset({"Concat", "MaxPool", "Reshape", "Transpose"})
@@ -140,6 +140,15 @@ def _along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
 _RULES = (quantised_constant, transposed_weight, back_and_forth, move_between)
 
 
+def _sweep(editor: Editor) -> bool:
+    modified = False
+    for node in list(editor.graph):
+        for rule in _RULES:
+            if node.graph is not None and rule(editor, node):  # a rule may have removed it
+                modified = True
+    return modified
+
+
 @dataclass(frozen=True)
 class QuantisedForm(Pass):
     """Brings QuantizeLinear and DequantizeLinear into the form that hetpart.passes.quantised looks for.
@@ -162,11 +171,10 @@ class QuantisedForm(Pass):
         if not any(is_operator(node, "QuantizeLinear", "DequantizeLinear") for node in model.graph):
             return False
         editor = Editor(model.graph)
-        modified = True
         changed = False
-        while modified:
-            modified = any([rule(editor, node) for node in list(model.graph) for rule in _RULES if node.graph])
-            changed = remove_dead_code(model) or modified or changed
+        while _sweep(editor):
+            changed = True
+            remove_dead_code(model)
         for node in list(model.graph):
             changed = one_reader_each(editor, node) or changed
         claimed = {part for node in model.graph if (found := match(node)) is not None for part in found.nodes}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.two_branches import two_branches
+from examples.quantise import quantise
 from examples.zoo import build as build_model
 from examples.zoo import names
 from examples.zoo.builder import Builder
@@ -88,3 +89,43 @@ def test_two_branches_run_at_once(tmp_path: Path) -> None:
             session.run(x)
             overlaps.append(overlap_us(session.trace()))
     assert max(overlaps) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "operators", "activations"),
+    [
+        ("squeezenet", "host", False, "uint8"),
+        ("squeezenet", "sd855", True, "int8"),
+        *(
+            pytest.param(name, target, operators, activations, marks=pytest.mark.slow)
+            for name in ("resnet18", "mobilenetv2", "mobilenetv3_small", "inception_v1")
+            for target, operators, activations in (
+                ("host", False, "int8"), ("host", True, "uint8"), ("sd855", False, "uint8")
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_quantised_networks_are_computed_in_integers_and_exactly(
+    name: str, target: str, operators: bool, activations: str, tmp_path: Path
+) -> None:
+    model = quantise(build_model(name), operators=operators, activations=activations)
+    report = build(model, target, tmp_path / "bundle", Options())
+    for output, found in report.verify["outputs"].items():
+        # hard swish and its like are computed in real numbers, which may round another way
+        assert found["rel_l2"] == 0.0 or (name == "mobilenetv3_small" and found["rel_l2"] < 1e-2), output
+    integers = [row.op for row in report.units if row.op.endswith("(int8)")]
+    assert sum("Conv" in op for op in integers) > 15
+    assert not any(row.op.startswith("Conv") for row in report.units if row.op not in integers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bert_tiny", "shufflenetv2", "unet"])
+def test_networks_that_are_quantised_in_part_are_right(name: str, tmp_path: Path) -> None:
+    report = build(quantise(build_model(name)), "host", tmp_path / "bundle", Options())
+    assert any(row.op.endswith("(int8)") for row in report.units)
+
+
+def test_weights_per_tensor_or_unsigned_are_taken_too(tmp_path: Path) -> None:
+    model = quantise(build_model("squeezenet"), per_channel=False, weights="uint8")
+    report = build(model, "host", tmp_path / "bundle", Options(strategy="cpu"))
+    assert all(found["rel_l2"] < 1e-2 for found in report.verify["outputs"].values())

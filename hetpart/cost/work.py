@@ -21,7 +21,8 @@ class Work:
         macs: multiply-adds of its matrix products and convolutions; elementwise arithmetic is not counted.
         read_bytes: activations, weights and constants read; what a unit passes over twice counts twice.
         write_bytes: outputs written, halos included.
-        kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES` or `MEMORY_CLASSES`; ``view`` moves nothing.
+        kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES`, `INT8_CLASSES` or `MEMORY_CLASSES`; ``view``
+            moves nothing.
         utilisation: share of vector lanes that compute valid channels; below 1 where the last block is partly spare.
     """
 

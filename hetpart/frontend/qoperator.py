@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -60,7 +61,7 @@ class _Editor:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
 
-    def add(self, op_type: str, inputs: list[str], at: onnx.NodeProto, output: str = "", **attributes: object) -> str:
+    def add(self, op_type: str, inputs: list[str], at: onnx.NodeProto, output: str = "", **attributes: Any) -> str:
         """A node named after `at`; returns the name of its output, a new one unless given."""
         output = output or self._unique(f"{at.name}/{op_type}")
         self.graph.node.append(helper.make_node(op_type, inputs, [output], name=output, **attributes))
@@ -76,7 +77,7 @@ class _Editor:
             )  # fmt: skip
         if zero and not single and self.size(zero) == 1:
             zero = self._repeated(at, zero, self.size(scale) or 1)
-        attributes = {} if single else {"axis": axis}
+        attributes: dict[str, Any] = {} if single else {"axis": axis}
         return self.add("DequantizeLinear", [value, scale, *([zero] if zero else [])], at, **attributes)
 
     def quantise(self, at: onnx.NodeProto, value: str, scale: str, zero: str = "") -> None:
@@ -127,7 +128,7 @@ def _input(node: onnx.NodeProto, index: int) -> str:
     return node.input[index] if index < len(node.input) else ""
 
 
-def _attributes(node: onnx.NodeProto, *without: str) -> dict[str, object]:
+def _attributes(node: onnx.NodeProto, *without: str) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute if a.name not in without}
 
 
@@ -144,8 +145,8 @@ def _convolution(editor: _Editor, node: onnx.NodeProto) -> bool:
 def _bias(editor: _Editor, node: onnx.NodeProto, bias: str, x_scale: str, w_scale: str) -> str:
     """int32 in units of input scale times weight scale; that product is folded with the other constants."""
     scale = editor.add("Mul", [x_scale, w_scale], node)
-    size = editor.size(w_scale)
-    return editor.add("DequantizeLinear", [bias, scale], node, **({} if size in (None, 1) else {"axis": 0}))
+    along: dict[str, Any] = {} if editor.size(w_scale) in (None, 1) else {"axis": 0}
+    return editor.add("DequantizeLinear", [bias, scale], node, **along)
 
 
 def _matmul(editor: _Editor, node: onnx.NodeProto) -> bool:

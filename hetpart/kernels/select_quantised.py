@@ -96,7 +96,8 @@ def _integers(at: Context, weights: Weights, axis: int) -> np.ndarray:
     zero = weights.zero_point
     if zero.size > 1:
         zero = zero.reshape([-1 if i == axis else 1 for i in range(stored.ndim)])
-    return (stored.astype(np.int16) - zero).astype(np.int8)
+    centred: np.ndarray = (stored.astype(np.int16) - zero).astype(np.int8)
+    return centred
 
 
 def _constants(quantised: Quantised, weights: Weights, w: np.ndarray) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from examples.quantise import quantise
 from examples.zoo import build as build_model
 from hetpart.build import build
 from hetpart.compiler import Options
@@ -38,3 +39,20 @@ def test_the_bundle_is_right_under_emulation(name: str, strategy: str, processor
     assert {row.processor for row in report.units if row.processor} >= processors
     for output, found in report.verify["outputs"].items():
         assert found["rel_l2"] <= TOLERANCE, output
+
+
+@pytest.mark.emulated
+@pytest.mark.parametrize(
+    ("name", "activations"),
+    [
+        ("squeezenet", "int8"),
+        pytest.param("mobilenetv2", "uint8", marks=pytest.mark.slow),
+        pytest.param("resnet18", "int8", marks=pytest.mark.slow),
+    ],
+)
+def test_quantised_bundles_are_exact_under_emulation(name: str, activations: str, tmp_path: Path) -> None:
+    model = quantise(build_model(name), activations=activations)
+    report = build(model, "sd855", tmp_path / "bundle", Options(), verify="emulate")
+    assert "emulation" in report.verify["how"]
+    for output, found in report.verify["outputs"].items():
+        assert found["rel_l2"] == 0.0, output

@@ -7,8 +7,8 @@ import onnx_ir as ir
 import pytest
 
 from hetpart.frontend import import_model
-from hetpart.verify import random_inputs, reference
 from hetpart.graph.units import TensorType
+from hetpart.verify import random_inputs, reference
 from tests.frontend.support import model_of, refused
 
 A = {"s": np.float32(0.02), "z": np.uint8(120), "s2": np.float32(0.031), "z2": np.uint8(99)}
@@ -74,7 +74,7 @@ def test_the_function_stays(case: str) -> None:
     model = model_of(text, opset=17, domain="com.microsoft", **used)
     imported = import_model(model)
     left = {(node.domain, node.op_type) for node in imported.graph}
-    assert not any(domain or "Integer" in op or op.startswith("Q") and op != "QuantizeLinear" for domain, op in left)
+    assert not any(domain or "Integer" in op or (op.startswith("Q") and op != "QuantizeLinear") for domain, op in left)
     types = {}
     for value in imported.graph.inputs:
         assert value.shape is not None

@@ -220,3 +220,36 @@ def test_other_transpositions_work_on_plain_tensors() -> None:
         }""",
     )
     assert not any(isinstance(form, Blocked) for form in result.layouts.values())
+
+
+QUANTISED = """
+    g (float[1, 8, 5, 5] x) => (float[1, 8, 5, 5] y) {
+        q = QuantizeLinear (x, s, z) d = DequantizeLinear (q, s, z)
+        v = DequantizeLinear (w, s)
+        c = Conv <pads = [1, 1, 1, 1], group = GROUP> (d, v)
+        r = QuantizeLinear (c, s, z) y = DequantizeLinear (r, s, z)
+    }"""
+
+
+@pytest.mark.parametrize(("group", "right"), [(1, 1), (8, 2)])
+def test_the_halo_of_a_quantised_map_holds_its_zero_point(group: int, right: int) -> None:
+    weight = np.ones((8, 8 // group, 3, 3), np.int8)
+    text = QUANTISED.replace("GROUP", str(group))
+    result = assigned(text, s=np.float32(0.1), z=np.uint8(7), w=weight)
+    # depthwise kernels read taps in fours, and so one column more
+    assert result.layouts["q:blocked"] == Blocked(1, 8, 5, 5, 4, Halo(1, 1, 1, right), "uint8", 7)
+    assert result.layouts["r"] == Blocked(1, 8, 5, 5, 4, dtype="uint8")
+
+
+def test_quantised_pieces_of_a_concatenation_start_on_aligned_bytes() -> None:
+    result = assigned(
+        """
+        g (uint8[1, 4, 5, 5] x) => (uint8[1, 8, 5, 5] c) {
+            a = MaxPool <kernel_shape = [1, 1]> (x)
+            b = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x)
+            c = Concat <axis = 1> (a, b)
+        }"""
+    )
+    offset = result.slices["b"].offset
+    assert offset % 128 == 0
+    assert offset * 2 == result.layouts["c"].size_bytes

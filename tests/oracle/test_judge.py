@@ -182,3 +182,21 @@ def test_rules_are_complete_data() -> None:
     trapped_operators = {op for trap in TRAPS for op in trap.operators}
     assert trapped_operators | CONSTANT_INPUTS.keys() <= VERIFIED
     assert not VERIFIED & (NEEDS_LIBRARY.keys() | NEVER_RIGHT.keys())
+
+
+QUANTISED = """g (float[1,4,6,6] x) => (y) {
+    q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+    v = DequantizeLinear(w, s) c = Conv(d, v)
+    r = QuantizeLinear(c, s, z) y = DequantizeLinear(r, s, z)
+}"""
+
+
+def test_quantised_units_run_on_the_cpu_only() -> None:
+    weight = np.ones((4, 4, 1, 1), np.int8)
+    graph = units_of(QUANTISED, s=np.float32(0.1), z=np.uint8(3), w=weight)
+    assert [unit.kind for unit in graph] == ["qeltwise", "qconv", "qeltwise"]
+    for unit in graph:
+        verdicts = {p.name: judge(unit, graph, p) for p in TARGET.processors}
+        assert verdicts["cpu"].level == "supported"
+        assert (verdicts["gpu"].level, verdicts["gpu"].reason) == ("unsupported", "dtype")
+        assert verdicts["dsp"].reason == "not-emitted-yet"

@@ -8,7 +8,7 @@ import pytest
 
 from hetpart.errors import HetpartError
 from hetpart.targets import CpuCodegen, load_target, target_names
-from hetpart.targets.schema import COMPUTE_CLASSES, MEMORY_CLASSES
+from hetpart.targets.schema import COMPUTE_CLASSES, INT8_CLASSES, MEMORY_CLASSES
 
 SHIPPED = Path(sys.modules["hetpart.targets"].__file__ or "").parent
 
@@ -39,7 +39,7 @@ def test_every_shipped_target_is_complete(name: str) -> None:
     assert target.host.kind == "cpu"
     for processor in target.processors:
         if processor.cost is not None:
-            assert set(processor.cost.efficiency) == {*COMPUTE_CLASSES, *MEMORY_CLASSES}
+            assert set(processor.cost.efficiency) == {*COMPUTE_CLASSES, *INT8_CLASSES, *MEMORY_CLASSES}
     for source in ("cpu", "gpu"):
         assert target.link(source, {"cpu": "gpu", "gpu": "cpu"}[source]).fixed_us > 0
 
@@ -166,3 +166,13 @@ def test_importing_targets_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_without_int8_classes_the_float32_ones_count(tmp_path: Path) -> None:
+    text = (SHIPPED / "sd855.toml").read_text()
+    plain = "\n".join(line for line in text.splitlines() if not line.startswith("int8_"))
+    (tmp_path / "plain.toml").write_text(plain)
+    cost = load_target(str(tmp_path / "plain.toml")).host.cost
+    assert cost is not None
+    for int8, float32 in INT8_CLASSES.items():
+        assert cost.efficiency[int8] == cost.efficiency[float32]

@@ -60,9 +60,8 @@ def add_dot(total: Expr, inputs: Expr, weights: Expr, dtype: str, isa: Isa) -> E
         right = tirx.reinterpret(f"int8x{4 * lanes}", inputs)
         return T.call_llvm_pure_intrin(f"int32x{lanes}", "llvm.aarch64.neon.sdot.v4i32.v16i8", total, weights, right)
     left = tirx.reinterpret(f"{dtype}x{4 * lanes}", inputs)
-    if (name := _pairs_intrinsic(lanes, isa)) is not None:
-        return _by_pairs(total, left, weights, name)
-    return _by_products(total, left, weights)
+    pairs = _pairs_intrinsic(lanes, isa)
+    return _by_products(total, left, weights) if pairs is None else _by_pairs(total, left, weights, pairs)
 
 
 def _vnni(lanes: int, isa: Isa) -> bool:

@@ -53,8 +53,7 @@ def extent(spec: QConvSpec, isa: Isa) -> int:
 
 
 def pack(spec: QConvSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """Weights, flat: per part and channel tile (reduction steps, vectors of the tile, lanes, 4); then sums to start
-    with (int32) and multipliers (float32) per output channel."""
+    """Weights, flat: per part and channel tile (reduction steps, vectors of the tile, lanes, 4); then `pack_sums`."""
     if qdepthwise.suits(spec):
         return qdepthwise.pack(spec, isa, constants)
     plan, lanes = _Plan.of(spec, isa), spec.out.block
@@ -318,8 +317,8 @@ class _Tile:
         per_block, chunk, taps = spec.x.block // GROUP, plan.chunk, plan.taps
         start = T.Bind(plan.first_quad(self.part)) if plan.parts > 1 else 0
         full, tail = divmod(plan.quads, chunk)
-        unroll = max(d for d in range(1, chunk + 1) if chunk % d == 0 and d * len(self.pixels) * self.vectors <= UNROLL
-                     or d == 1)  # fmt: skip
+        most = max(1, UNROLL // (len(self.pixels) * self.vectors))
+        unroll = max(d for d in range(1, chunk + 1) if chunk % d == 0 and d <= most)
 
         def chunk_tap(c: Expr, tap: Expr, kh: Expr, kw: Expr) -> None:
             with T.serial(0, chunk // unroll) as outer:

@@ -80,7 +80,8 @@ def prim_func(spec: QPoolSpec, isa: Isa, symbol: str) -> Any:
             T.buffer_store(result, stored, place)
 
         for column in [*range(first), *range(last, out.w)]:
-            window(column, *ranges[column], counted_columns(spec, column))
+            tap_lo, tap_hi = ranges[column]
+            window(column, tap_lo, tap_hi, counted_columns(spec, column))
         if first < last:
             with T.serial(first, last) as column:
                 window(column, 0, spec.kernel[1], spec.kernel[1])

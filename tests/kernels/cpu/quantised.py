@@ -63,10 +63,11 @@ def by_onnxruntime(
 ) -> np.ndarray:
     """One operator: its first `variable` array-valued inputs are fed, the others are constants; in the given order."""
     fed = [name for name in inputs if inputs[name].ndim > 1][:variable]
+    kinds = {name: (helper.np_dtype_to_tensor_dtype(inputs[name].dtype), inputs[name].shape) for name in fed}
     graph = helper.make_graph(
         [helper.make_node(op_type, list(inputs), ["y"], domain=domain, **attributes)],
         "one",
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(inputs[n].dtype), inputs[n].shape) for n in fed],
+        [helper.make_tensor_value_info(name, *kind) for name, kind in kinds.items()],
         [onnx.ValueInfoProto(name="y")],
         [numpy_helper.from_array(np.asarray(v), n) for n, v in inputs.items() if n not in fed],
     )

@@ -15,6 +15,7 @@ from hetpart.kernels.spec import QConvSpec, Rounding
 from tests.kernels.cpu.conftest import RunKernel
 from tests.kernels.cpu.quantised import HOST, ISAS, by_onnxruntime, convolved
 
+NO_HALO = Halo()
 HALO = Halo(1, 2, 1, 1)
 
 
@@ -26,7 +27,7 @@ def isa(request: pytest.FixtureRequest) -> Isa:
 
 def spec_of(
     c: int, out_c: int, size: tuple[int, int], kernel: tuple[int, int], *, n: int = 1, block: int = 16, pad: int = 0,
-    strides: tuple[int, int] = (1, 1), dilations: tuple[int, int] = (1, 1), group: int = 1, out_halo: Halo = Halo(),
+    strides: tuple[int, int] = (1, 1), dilations: tuple[int, int] = (1, 1), group: int = 1, out_halo: Halo = NO_HALO,
     dtype: str = "uint8", x_block: int | None = None, real: bool = False, low: int | None = None,
 ) -> QConvSpec:  # fmt: skip
     """A convolution with equal pads on all sides and an input halo that just suffices."""

@@ -52,9 +52,7 @@ def test_every_pair_equals_onnxruntime(
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 @pytest.mark.parametrize("shape", [(1, 20, 7, 9), (37,), (3, 5)])
-def test_quantise_and_dequantise_equal_onnxruntime(
-    run_kernel: RunKernel, shape: tuple[int, ...], dtype: str
-) -> None:
+def test_quantise_and_dequantise_equal_onnxruntime(run_kernel: RunKernel, shape: tuple[int, ...], dtype: str) -> None:
     scale, zero = np.float32(0.037), np.array(3 + np.iinfo(dtype).min + 100).astype(dtype)
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float32) * 4
     flat = x.reshape(-1)

@@ -103,8 +103,8 @@ def test_broken_layouts_are_refused() -> None:
         pool.prim_func(PoolSpec(real, integer, "max", (1, 1)), HOST, "kernel")
     with pytest.raises(InternalError, match="kernel-layout"):
         pool.prim_func(PoolSpec(integer, integer, "average", (1, 1)), HOST, "kernel")
+    spec = QPoolSpec(
+        real, integer, "average", (1, 1), (1, 1), (1, 1), (0,) * 4, False, 0, (1.0, 1.0), Rounding(0, 0, 255)
+    )  # fmt: skip
     with pytest.raises(InternalError, match="kernel-layout"):
-        spec = QPoolSpec(
-            real, integer, "average", (1, 1), (1, 1), (1, 1), (0,) * 4, False, 0, (1.0, 1.0), Rounding(0, 0, 255)
-        )  # fmt: skip
         qpool.prim_func(spec, HOST, "kernel")
