@@ -226,7 +226,7 @@ class _Plan:
             parts, blocks = spec.group, outputs // out.block
         else:
             parts, blocks = out.blocks, 1
-        shape = choose_tile(blocks, out.h, out.w, -(-out.block // isa.lanes), isa)
+        shape = choose_tile(blocks, out.h, out.w, isa, -(-out.block // isa.lanes))
         channel_tiles = even_runs(blocks, shape.vectors)
         rows, columns = even_runs(out.h, shape.rows), even_runs(out.w, shape.columns)
         plan = _Plan(spec, parts, blocks, channel_tiles, rows, columns, 1, False)

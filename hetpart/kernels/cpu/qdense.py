@@ -155,7 +155,7 @@ def _vectors(spec: QDenseSpec, isa: Isa) -> int:
 
 def _tiles(spec: QDenseSpec, isa: Isa) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
     """Rows, and columns counted in vectors."""
-    shape = choose_tile(_vectors(spec, isa), spec.m, 1, 1, isa)
+    shape = choose_tile(_vectors(spec, isa), spec.m, 1, isa)
     return even_runs(spec.m, shape.rows), even_runs(_vectors(spec, isa), shape.vectors)
 
 

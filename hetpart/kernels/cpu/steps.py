@@ -259,9 +259,9 @@ def _minimum(x: Expr, bound: float) -> Expr:
 def _neon_clamp(x: Expr, lo: float, hi: float) -> Expr:
     """`_clamp` as FMAX and FMIN, which keep NaN too; LLVM makes four of the comparison because of -0."""
     if lo > -math.inf:
-        x = tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.maximum", x, _constant(x, lo))
+        x = tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.maximum", x, constant(x, lo))
     if hi < math.inf:
-        x = tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.minimum", x, _constant(x, hi))
+        x = tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.minimum", x, constant(x, hi))
     return x
 
 
