@@ -102,6 +102,30 @@ class Blocked:
         return math.prod(self.physical_shape) * np.dtype(self.dtype).itemsize
 
 
+@dataclass(frozen=True)
+class Image(Blocked):
+    """The same channel blocks in an OpenCL image of texels of four channels; private to the GPU that made it.
+
+    Element ``(i, k, y, x)`` is lane ``k % 4`` of the texel in row ``i * h + y``, column ``(first + k // 4) * w + x``.
+    An image needs no halo: a read outside of it gives zeros. `dtype` is that of the texels; kernels see float32.
+
+    Attributes:
+        first: where this map begins in an image that holds more channels (a concatenation in place), in blocks.
+    """
+
+    first: int = 0
+
+    @staticmethod
+    def of(layout: Blocked, dtype: str = "float32", first: int = 0) -> Image:
+        """The image form of a map in blocks of four."""
+        return Image(layout.n, layout.c, layout.h, layout.w, layout.block, Halo(), dtype, first)
+
+    @property
+    def physical_shape(self) -> tuple[int, ...]:
+        """(rows, columns, 4) of the part of the image that holds this map."""
+        return (self.n * self.h, self.blocks * self.w, self.block)
+
+
 Layout = Plain | Blocked
 
 
@@ -116,6 +140,9 @@ def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
     if isinstance(layout, Plain):
         return np.array(array, dtype=layout.dtype, order="C").reshape(layout.shape)
     n, c, h, w = layout.shape
+    if isinstance(layout, Image):
+        planes = pack(array, Blocked(n, c, h, w, layout.block, dtype=layout.dtype))
+        return planes.transpose(0, 2, 1, 3, 4).reshape(layout.physical_shape)
     out = np.full(layout.physical_shape, layout.fill, dtype=layout.dtype)
     channels = np.full((n, layout.blocks * layout.block, h, w), layout.fill, dtype=layout.dtype)
     channels[:, :c] = array
@@ -130,6 +157,9 @@ def unpack(stored: np.ndarray, layout: Layout) -> np.ndarray:
     if isinstance(layout, Plain):
         return stored.reshape(layout.shape)
     n, c, h, w = layout.shape
+    if isinstance(layout, Image):
+        planes = stored.reshape(n, h, layout.blocks, w, layout.block).transpose(0, 2, 1, 3, 4)
+        return unpack(planes, Blocked(n, c, h, w, layout.block, dtype=layout.dtype))
     top, left = layout.halo.top, layout.halo.left
     inner = stored.reshape(layout.physical_shape)[:, :, top : top + h, left : left + w]
     return np.ascontiguousarray(inner.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c])

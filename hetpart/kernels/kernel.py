@@ -33,11 +33,13 @@ class Device:
             such as PoCL), ``False`` for SIMT GPUs, where items are small and many.
         registers: vector registers (of one channel block each) that one work-item may keep live.
         work_group: preferred local size (x, y, z) for SIMT; (1, 1, 1) on tile devices.
+        max_image: largest width and height of an image, in texels.
     """
 
     tile_items: bool
     registers: int
     work_group: tuple[int, int, int]
+    max_image: int = 16384
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,24 @@ class Launch:
     local_size: tuple[int, int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class Texture:
+    """A constant that a kernel reads as an image: texels (rows, columns, 4)."""
+
+    data: np.ndarray
+
+
+Packed = np.ndarray | Texture
+
+
 class OpenclGenerator(Protocol):
     """Emits one kind of OpenCL kernel; a module of hetpart/kernels/opencl with these functions fulfils it."""
 
     def source(self, spec: Any, device: Device, symbol: str) -> str:
-        """OpenCL C 1.2 of one ``__kernel`` named `symbol`; arguments are __global pointers to scalars or vectors."""
+        """OpenCL C 1.2 of one ``__kernel`` named `symbol`; arguments are __global pointers or, for an Image, images."""
 
     def launch(self, spec: Any, device: Device) -> Launch:
         """The launch that covers the whole spec."""
 
-    def pack(self, spec: Any, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+    def pack(self, spec: Any, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[Packed, ...]:
         """The packed constants, in argument order, from the spec's named ONNX constants."""

@@ -6,13 +6,14 @@ source and reach 7 GFLOP/s where named vector accumulators reach 95 on the same 
 Two styles of device. Where `Device.tile_items` is set, one work-item computes a whole register tile or row and runs
 alone. Otherwise items are small and many, for a SIMT GPU. Neither uses local memory or barriers, and no kernel asks
 for a work-group size, so every kernel runs with any local size. Pointer arguments are declared as pointers to the
-vectors that they hold, so buffers must start on a whole vector: 64 bytes for blocks of 16.
+vectors that they hold, so buffers must start on a whole vector: 64 bytes for blocks of 16. Maps may also lie in images
+or in buffers of float16 (hetpart.kernels.opencl.blocked).
 """
 
 from __future__ import annotations
 
 from hetpart.errors import HetpartError
-from hetpart.graph.layout import Layout
+from hetpart.graph.layout import Blocked, Layout
 from hetpart.kernels.kernel import OpenclGenerator
 from hetpart.kernels.opencl import (
     concat,
@@ -71,6 +72,9 @@ GENERATORS: dict[type[Spec], OpenclGenerator] = {
 
 _MOVES_DATA = (ConcatSpec, TransposeSpec)
 
+_HALF = (ConvSpec, EltwiseSpec, GlobalPoolSpec, InstanceNormSpec, PadSpec, PoolSpec, RepackSpec, ResizeSpec)
+"""Specs whose maps may be stored in float16 and in images; they compute in float32 all the same."""
+
 
 def generator(spec: Spec) -> OpenclGenerator:
     """The generator for `spec`.
@@ -86,7 +90,10 @@ def generator(spec: Spec) -> OpenclGenerator:
             hint="place this operator on the CPU",
         )
     operands: tuple[Layout, ...] = getattr(spec, "operands", ())
-    wrong = {layout.dtype for layout in (*spec.inputs, *operands, *spec.outputs)} - {"float32"}
+    layouts = (*spec.inputs, *operands, *spec.outputs)
+    wrong = {form.dtype for form in layouts} - {"float32"}
+    if all(form.dtype == "float16" for form in layouts if form.dtype != "float32") and isinstance(spec, _HALF):
+        wrong = {form.dtype for form in layouts if not isinstance(form, Blocked)} - {"float32"}
     if wrong and not isinstance(spec, _MOVES_DATA):
         raise HetpartError(
             "no-kernel",

@@ -1,6 +1,7 @@
-"""Addresses in channel-blocked maps, and the halo that every producer clears.
+"""Addresses in channel-blocked maps, how a vector there is read and written, and the halo that every producer clears.
 
-Indices count vectors of one channel block (see hetpart.graph.layout.Blocked), not floats.
+Indices count vectors of one channel block (see hetpart.graph.layout.Blocked), not floats. A map lies in a buffer of
+float32 or float16, or in an image; kernels compute in float32, and nothing but this file knows the difference.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hetpart.errors import InternalError
-from hetpart.graph.layout import Blocked
-from hetpart.kernels.opencl.text import affine, indent, loop, vector
+from hetpart.graph.layout import Blocked, Image
+from hetpart.kernels.opencl.text import SAMPLER, affine, const_in, indent, loop, result, vector
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,49 @@ def index(layout: Blocked, at: Position, shift: tuple[int, int, int] = (0, 0, 0)
     return affine([(at.image, image), (at.block, block), (at.row, row), (at.column, column)], origin + moved)
 
 
+def texel(layout: Image, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
+    """Coordinates in the image of the vector at `at`, moved by `shift` blocks, rows and columns."""
+    column = affine([(at.block, layout.w), (at.column, 1)], (layout.first + shift[0]) * layout.w + shift[2])
+    return f"(int2)({column}, {affine([(at.image, layout.h), (at.row, 1)], shift[1])})"
+
+
+def argument(name: str, layout: Blocked, *, written: bool = False) -> str:
+    """Declaration of the argument through which a kernel reads, or writes, a map."""
+    if isinstance(layout, Image):
+        return f"{'__write_only' if written else '__read_only'} image2d_t {name}"
+    if layout.dtype == "float16":
+        return f"__global {'' if written else 'const '}half* restrict {name}"
+    return result(name, layout.block) if written else const_in(name, layout.block)
+
+
+def load(name: str, layout: Blocked, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
+    """The vector at `at`, moved by `shift` blocks, rows and columns."""
+    if isinstance(layout, Image):
+        return f"read_imagef({name}, {SAMPLER}, {texel(layout, at, shift)})"
+    if layout.dtype == "float16":
+        return f"vload_half{layout.block}({index(layout, at, shift)}, {name})"
+    return f"{name}[{index(layout, at, shift)}]"
+
+
+def store(name: str, layout: Blocked, at: Position, value: str, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
+    """The statement that writes a vector there."""
+    if isinstance(layout, Image):
+        return f"write_imagef({name}, {texel(layout, at, shift)}, {value});"
+    return _put(name, layout, index(layout, at, shift), value)
+
+
+def _put(name: str, layout: Blocked, number: str, value: str) -> str:
+    """The statement that writes the vector with that number to a buffer."""
+    if layout.dtype == "float16":
+        return f"vstore_half{layout.block}({value}, {number}, {name});"
+    return f"{name}[{number}] = {value};"
+
+
 def describe(layout: Blocked) -> str:
     """Size and blocking of a map, for a kernel's comment."""
-    return f"{layout.n} x {layout.c} x {layout.h} x {layout.w} in blocks of {layout.block}"
+    where = " in an image" if isinstance(layout, Image) else f" in blocks of {layout.block}"
+    stored = f" of {layout.dtype}" if layout.dtype != "float32" else ""
+    return f"{layout.n} x {layout.c} x {layout.h} x {layout.w}{where}{stored}"
 
 
 @dataclass(frozen=True)
@@ -62,25 +103,30 @@ class Operand:
         return self.layout.c == 1 and self.out.c > 1
 
     @property
-    def argument_width(self) -> int:
-        return 1 if self.scalar else self.layout.block
+    def argument(self) -> str:
+        """Its declaration; what stands for all channels is read by the element."""
+        if self.scalar and not isinstance(self.layout, Image) and self.layout.dtype == "float32":
+            return const_in(self.name)
+        return argument(self.name, self.layout)
 
     def load(self, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
         """The vector of `out`'s block that belongs to `at`, moved by `shift` blocks, rows and columns."""
         n, c, h, w = self.layout.shape
-        image, block, row, column = strides(self.layout)
-        names = [
-            (at.image, image if n > 1 else 0),
-            (at.block, block if c > 1 else 0),
-            (at.row, row if h > 1 else 0),
-            (at.column, column if w > 1 else 0),
-        ]
-        moved = sum(step * by for (_, step), by in zip(names[1:], shift, strict=True))
-        constant = self.layout.halo.top * row + self.layout.halo.left + moved
+        place = Position(
+            at.image if n > 1 else "0",
+            at.block if c > 1 else "0",
+            at.row if h > 1 else "0",
+            at.column if w > 1 else "0",
+        )
+        moved = (shift[0] if c > 1 else 0, shift[1] if h > 1 else 0, shift[2] if w > 1 else 0)
         if not self.scalar:
-            return f"{self.name}[{affine(names, constant)}]"
+            return load(self.name, self.layout, place, moved)
         lanes = self.layout.block
-        lane0 = affine([(name, step * lanes) for name, step in names], constant * lanes)
+        if isinstance(self.layout, Image) or self.layout.dtype == "float16":
+            return f"({vector(lanes)})({load(self.name, self.layout, place, moved)}.s0)"
+        image, _, row, column = (step * lanes for step in strides(self.layout))
+        origin = (self.layout.halo.top + moved[1]) * row + (self.layout.halo.left + moved[2]) * column
+        lane0 = affine([(place.image, image), (place.row, row), (place.column, column)], origin)
         return f"({vector(lanes)})({self.name}[{lane0}])"
 
 
@@ -113,7 +159,7 @@ def clear_halo(out: Blocked, at: Position, blocks: int, rows: int, columns: int,
         target = index(out, Position(at.image, at.block, "line", "place"))
         if block != "0":
             target += f" + {block} * {strides(out)[1]}"
-        return [f"if ({in_halo}) {name}[{target}] = ({vector(out.block)})(0.0f);"]
+        return [f"if ({in_halo}) {_put(name, out, target, f'({vector(out.block)})(0.0f)')}"]
 
     lines = [
         f"for (int line = {y0}; line < {y1}; line++)",

@@ -2,7 +2,8 @@
 
 One work-item computes a register tile: named vector sums start at the bias, a contraction adds to them, and the steps
 follow when they are stored. The contractions are `direct` (whole channel blocks belong to one group), `depthwise`
-(channel k of the output reads channel k of the input) and `grouped` (any other grouping).
+(channel k of the output reads channel k of the input) and `grouped` (any other grouping); `direct_image` is `direct`
+where the input is an image.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Protocol
 import numpy as np
 
 from hetpart.errors import InternalError
-from hetpart.kernels.kernel import Device, Launch
-from hetpart.kernels.opencl import depthwise, direct, grouped, steps, tiles
-from hetpart.kernels.opencl.blocked import Operand, Position, clear_halo, describe, index
-from hetpart.kernels.opencl.text import affine, const_in, kernel, result, vector
+from hetpart.graph.layout import Image
+from hetpart.kernels.kernel import Device, Launch, Packed
+from hetpart.kernels.opencl import depthwise, direct, direct_image, grouped, steps, tiles
+from hetpart.kernels.opencl.blocked import Operand, Position, argument, clear_halo, describe, store
+from hetpart.kernels.opencl.text import affine, const_in, kernel, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvSpec, ConvTransposeSpec
 
@@ -27,13 +29,16 @@ class Contraction(Protocol):
     def tile(self, spec: ConvSpec, device: Device) -> Tile:
         """The register tile of one work-item."""
 
-    def x_width(self, spec: ConvSpec, device: Device) -> int:
-        """Floats that are read of x at once: a pixel's whole block, or one lane."""
+    def x_argument(self, spec: ConvSpec, device: Device) -> str:
+        """Declaration of x: vectors of a pixel's whole block, single lanes, or an image."""
+
+    def w_argument(self, spec: ConvSpec, device: Device, tile: Tile) -> str:
+        """Declaration of the weights."""
 
     def contract(self, spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
         """Statements that add the products to ``sum<block>_<pixel>``."""
 
-    def pack(self, spec: ConvSpec, tile: Tile, w: np.ndarray) -> np.ndarray:
+    def pack(self, spec: ConvSpec, device: Device, tile: Tile, w: np.ndarray) -> Packed:
         """The weights in the order in which `contract` reads them."""
 
 
@@ -53,16 +58,17 @@ def source(spec: ConvSpec, device: Device, symbol: str) -> str:
         *clear_halo(spec.out, at, tile.blocks, tile.rows, tile.columns),
     ]
     kind = "depthwise " if spec.depthwise else ""
-    return convolution_kernel(spec, tile, f"{kind}convolution", method.x_width(spec, device), body, symbol)
+    reads = method.x_argument(spec, device), method.w_argument(spec, device, tile)
+    return convolution_kernel(spec, tile, f"{kind}convolution", reads, body, symbol)
 
 
 def launch(spec: ConvSpec, device: Device) -> Launch:
     return tiles.grid(spec.out, _contraction(spec).tile(spec, device)).launch(device)
 
 
-def pack(spec: ConvSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
+def pack(spec: ConvSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[Packed, ...]:
     method = _contraction(spec)
-    weights = method.pack(spec, method.tile(spec, device), constants["w"].astype(np.float32))
+    weights = method.pack(spec, device, method.tile(spec, device), constants["w"].astype(np.float32))
     return (weights, *pack_bias(spec, constants))
 
 
@@ -73,14 +79,16 @@ def _contraction(spec: ConvSpec) -> Contraction:
         return depthwise
     block = spec.out.block
     if spec.group == 1 or not (spec.x.c // spec.group % block or spec.out.c // spec.group % block):
-        return direct
+        return direct_image if isinstance(spec.x, Image) else direct
+    if any(isinstance(form, Image) or form.dtype != "float32" for form in (spec.x, spec.out)):
+        raise InternalError("kernel-layout", f"groups within channel blocks are read from buffers, not from {spec.x}")
     return grouped
 
 
 def convolution_kernel(
-    spec: ConvSpec | ConvTransposeSpec, tile: Tile, kind: str, x_width: int, body: list[str], symbol: str
+    spec: ConvSpec | ConvTransposeSpec, tile: Tile, kind: str, reads: tuple[str, str], body: list[str], symbol: str
 ) -> str:
-    """The kernel around `body`: comment, steps function and arguments of a convolution."""
+    """The kernel around `body`: comment, steps function and arguments; `reads` declares x and the weights."""
     block = spec.out.block
     operands = operands_of(spec)
     (kh, kw), (sy, sx) = spec.kernel, spec.strides
@@ -99,11 +107,11 @@ def convolution_kernel(
         f"A work-item computes {tile.blocks} channel block(s) of {tile.rows} x {tile.columns} pixels.",
     ]
     arguments = [
-        const_in("x", x_width),
-        *(const_in(operand.name, operand.argument_width) for operand in operands),
-        const_in("w", block),
+        reads[0],
+        *(operand.argument for operand in operands),
+        reads[1],
         *([const_in("b", block)] if spec.bias else []),
-        result("out", block),
+        argument("out", spec.out, written=True),
     ]
     return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, block))
 
@@ -134,7 +142,7 @@ def store_sums(
             shift = (block, row, column * column_step)
             values = [operand.load(at, shift) for operand in operands]
             value = steps.call(symbol, spec.steps, f"sum{block}_{pixel}", values)
-            lines.append(f"out[{index(spec.out, at, shift)}] = {value};")
+            lines.append(store("out", spec.out, at, value, shift))
     return lines
 
 

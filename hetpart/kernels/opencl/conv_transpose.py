@@ -17,7 +17,7 @@ from hetpart.kernels.opencl.blocked import Position, clear_halo, strides
 from hetpart.kernels.opencl.conv import convolution_kernel, pack_bias, start_sums, store_sums
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.grouped import Groups
-from hetpart.kernels.opencl.text import affine, for_range, indent, vector
+from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvTransposeSpec
 
@@ -40,7 +40,9 @@ def source(spec: ConvTransposeSpec, device: Device, symbol: str) -> str:
         *store_sums(spec, tile, at, symbol, column_step=spec.strides[1]),
         *clear,
     ]
-    return convolution_kernel(spec, tile, "transposed convolution", 1, body, symbol)
+    return convolution_kernel(
+        spec, tile, "transposed convolution", (const_in("x"), const_in("w", spec.out.block)), body, symbol
+    )
 
 
 def launch(spec: ConvTransposeSpec, device: Device) -> Launch:

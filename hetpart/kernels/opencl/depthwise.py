@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hetpart.kernels.kernel import Device
-from hetpart.kernels.opencl import tiles
-from hetpart.kernels.opencl.blocked import Position, strides
-from hetpart.kernels.opencl.text import affine, loop, vector
+from hetpart.graph.layout import Image
+from hetpart.kernels.kernel import Device, Packed, Texture
+from hetpart.kernels.opencl import tiles, window
+from hetpart.kernels.opencl.blocked import Position, argument, strides
+from hetpart.kernels.opencl.text import SAMPLER, affine, const_in, loop, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvSpec
 
@@ -19,33 +20,69 @@ def tile(spec: ConvSpec, device: Device) -> Tile:
     return tiles.choose(device, spec.out.blocks, spec.out.h, spec.out.w, max_blocks=1)
 
 
-def x_width(spec: ConvSpec, device: Device) -> int:
-    return spec.x.block
+def x_argument(spec: ConvSpec, device: Device) -> str:
+    return argument("x", spec.x)
+
+
+def w_argument(spec: ConvSpec, device: Device, tile: Tile) -> str:
+    if _textured(spec, device):
+        return "__read_only image2d_t w"
+    return "__global const half* restrict w" if spec.x.dtype == "float16" else const_in("w", spec.out.block)
 
 
 def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
-    image, block, row, column = strides(spec.x)
-    (sy, sx), (dy, dx) = spec.strides, spec.dilations
-    origin = (spec.x.halo.top - spec.pads[0]) * row + (spec.x.halo.left - spec.pads[1]) * column
-    start = affine([(at.image, image), (at.block, block), (at.row, sy * row), (at.column, sx * column)], origin)
+    (kh, kw), x = spec.kernel, spec.x
     form = vector(spec.out.block)
 
-    def tap(ky: str, kx: str) -> list[str]:
-        weight = affine([(at.block, spec.kernel[0] * spec.kernel[1]), (ky, spec.kernel[1]), (kx, 1)])
-        lines = [f"const {form} weight = w[{weight}];"]
-        for number, y, x in tile.each_pixel():
-            offset = affine([(ky, dy * row), (kx, dx * column)], y * sy * row + x * sx * column)
-            lines.append(f"sum0_{number} += pixel[{offset}] * weight;")
+    def weight(ky: str, kx: str) -> str:
+        if _textured(spec, device):
+            return f"read_imagef(w, {SAMPLER}, (int2)({affine([(ky, kw), (kx, 1)])}, {at.block}))"
+        number = affine([(at.block, kh * kw), (ky, kw), (kx, 1)])
+        return f"vload_half{x.block}({number}, w)" if x.dtype == "float16" else f"w[{number}]"
+
+    if isinstance(x, Image):
+
+        def tap(ky: str, kx: str) -> list[str]:
+            lines = [*window.columns(spec, at, kx, tile), f"const {form} weight = {weight(ky, kx)};"]
+            reads = [(number, window.read(row, column)) for number, row, column in tile.each_pixel()]
+            return [*lines, *(f"sum0_{number} += {read} * weight;" for number, read in reads)]
+
+        return [
+            f"const int from = {affine([(at.block, x.w)], x.first * x.w)};",
+            *loop("ky", kh, lambda ky: [*window.rows(spec, at, ky, tile), *loop("kx", kw, lambda kx: tap(ky, kx))]),
+        ]
+
+    image, block, row, column = strides(x)
+    (sy, sx), (dy, dx) = spec.strides, spec.dilations
+    origin = (x.halo.top - spec.pads[0]) * row + (x.halo.left - spec.pads[1]) * column
+    start = [(at.image, image), (at.block, block), (at.row, sy * row), (at.column, sx * column)]
+
+    def in_buffer(ky: str, kx: str) -> list[str]:
+        lines = [f"const {form} weight = {weight(ky, kx)};"]
+        for number, y, u in tile.each_pixel():
+            offset = affine([(ky, dy * row), (kx, dx * column)], y * sy * row + u * sx * column)
+            read = f"vload_half{x.block}({offset}, pixel)" if x.dtype == "float16" else f"pixel[{offset}]"
+            lines.append(f"sum0_{number} += {read} * weight;")
         return lines
 
-    return [
-        f"__global const {form}* pixel = x + {start};",
-        *loop("ky", spec.kernel[0], lambda ky: loop("kx", spec.kernel[1], lambda kx: tap(ky, kx))),
-    ]
+    if x.dtype == "float16":
+        pointer = f"__global const half* pixel = x + {affine([(n, s * x.block) for n, s in start], origin * x.block)};"
+    else:
+        pointer = f"__global const {form}* pixel = x + {affine(start, origin)};"
+    return [pointer, *loop("ky", kh, lambda ky: loop("kx", kw, lambda kx: in_buffer(ky, kx)))]
 
 
-def pack(spec: ConvSpec, tile: Tile, w: np.ndarray) -> np.ndarray:
-    """Weights (output blocks, kh, kw, block); lanes beyond the last channel are zero."""
+def pack(spec: ConvSpec, device: Device, tile: Tile, w: np.ndarray) -> Packed:
+    """Weights (output blocks, kh, kw, block), also as the texels of an image; spare lanes are zero."""
     padded = np.zeros((spec.out.blocks * spec.out.block, *spec.kernel), np.float32)
     padded[: spec.out.c] = w[:, 0]
-    return np.ascontiguousarray(padded.reshape(spec.out.blocks, spec.out.block, *spec.kernel).transpose(0, 2, 3, 1))
+    blocks = padded.reshape(spec.out.blocks, spec.out.block, *spec.kernel).transpose(0, 2, 3, 1)
+    packed = np.ascontiguousarray(blocks.astype(spec.x.dtype))
+    if _textured(spec, device):
+        return Texture(packed.reshape(spec.out.blocks, -1, spec.out.block))
+    return packed
+
+
+def _textured(spec: ConvSpec, device: Device) -> bool:
+    taps = spec.kernel[0] * spec.kernel[1]
+    return isinstance(spec.x, Image) and window.textured(spec.out.blocks, taps, device.max_image)

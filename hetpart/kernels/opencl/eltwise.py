@@ -11,7 +11,7 @@ from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Plain
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps, steps
-from hetpart.kernels.opencl.blocked import Operand, Position, describe, index
+from hetpart.kernels.opencl.blocked import Operand, Position, argument, describe, store
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.plain import RowOperand, RowVectors
 from hetpart.kernels.opencl.text import const_in, for_range, kernel, result
@@ -48,12 +48,12 @@ def _blocked(spec: EltwiseSpec, out: Blocked, device: Device, symbol: str) -> st
 
     def compute(at: Position) -> list[str]:
         value = steps.call(symbol, spec.steps, x.load(at), [operand.load(at) for operand in operands])
-        return [f"out[{index(out, at)}] = {value};"]
+        return [store("out", out, at, value)]
 
     comment = [f"{symbol}: x{steps.describe(spec.steps)}; {describe(out)}."]
-    arguments = [const_in(source.name, source.argument_width) for source in sources]
+    arguments = [*(source.argument for source in sources), argument("out", out, written=True)]
     before = steps.function(symbol, spec.steps, out.block)
-    return maps.source(symbol, comment, [*arguments, result("out", out.block)], out, device, compute, before)
+    return maps.source(symbol, comment, arguments, out, device, compute, before)
 
 
 def _plain(spec: EltwiseSpec, out: Plain, device: Device, symbol: str) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import tiles
-from hetpart.kernels.opencl.blocked import Position, clear_halo, describe, index
-from hetpart.kernels.opencl.text import const_in, for_range, kernel, literal, result, vector
+from hetpart.kernels.opencl.blocked import Position, argument, clear_halo, describe, load, store
+from hetpart.kernels.opencl.text import for_range, kernel, literal, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import GlobalPoolSpec
 
@@ -25,7 +25,7 @@ def source(spec: GlobalPoolSpec, device: Device, symbol: str) -> str:
         raise InternalError("kernel-layout", f"global pooling cannot go from {x} to {out}")
     form = vector(x.block)
     lines, at = tiles.locate(out, _TILE)
-    pixel = f"x[{index(x, Position(at.image, at.block, 'y', 'x0'))}]"
+    pixel = load("x", x, Position(at.image, at.block, "y", "x0"))
     if spec.mode == "max":
         # not fmax, which would drop a NaN
         take = [f"const {form} v = {pixel};", "total = total < v || isnan(v) ? v : total;"]
@@ -42,11 +42,11 @@ def source(spec: GlobalPoolSpec, device: Device, symbol: str) -> str:
         *lines,
         f"{form} total = ({form})({first});",
         *work,
-        f"out[{index(out, at)}] = {value};",
+        store("out", out, at, value),
         *clear_halo(out, at, 1, 1, 1),
     ]
     comment = [f"{symbol}: {spec.mode} over height and width of x {describe(x)}."]
-    return kernel(symbol, comment, [const_in("x", x.block), result("out", x.block)], body)
+    return kernel(symbol, comment, [argument("x", x), argument("out", out, written=True)], body)
 
 
 def launch(spec: GlobalPoolSpec, device: Device) -> Launch:

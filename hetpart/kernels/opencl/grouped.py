@@ -19,7 +19,7 @@ from hetpart.graph.layout import Blocked
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import tiles
 from hetpart.kernels.opencl.blocked import Position, strides
-from hetpart.kernels.opencl.text import affine, for_range, loop, vector
+from hetpart.kernels.opencl.text import affine, const_in, for_range, loop, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvSpec
 
@@ -97,8 +97,12 @@ def tile(spec: ConvSpec, device: Device) -> Tile:
     return tiles.choose(device, spec.out.blocks, spec.out.h, spec.out.w, max_blocks=1)
 
 
-def x_width(spec: ConvSpec, device: Device) -> int:
-    return 1
+def x_argument(spec: ConvSpec, device: Device) -> str:
+    return const_in("x")
+
+
+def w_argument(spec: ConvSpec, device: Device, tile: Tile) -> str:
+    return const_in("w", spec.out.block)
 
 
 def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
@@ -127,6 +131,6 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
     ]
 
 
-def pack(spec: ConvSpec, tile: Tile, w: np.ndarray) -> np.ndarray:
+def pack(spec: ConvSpec, device: Device, tile: Tile, w: np.ndarray) -> np.ndarray:
     """Weights (output block, group of the block, channel of the group, kh, kw, block)."""
     return Groups(spec.x, spec.out, spec.group).arrange(w)

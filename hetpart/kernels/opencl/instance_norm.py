@@ -9,8 +9,8 @@ import numpy as np
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import steps, tiles
-from hetpart.kernels.opencl.blocked import Operand, Position, clear_halo, describe, index
-from hetpart.kernels.opencl.text import const_in, for_range, kernel, literal, result, vector
+from hetpart.kernels.opencl.blocked import Operand, Position, argument, clear_halo, describe, load, store
+from hetpart.kernels.opencl.text import const_in, for_range, kernel, literal, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import InstanceNormSpec
 
@@ -23,7 +23,7 @@ def source(spec: InstanceNormSpec, device: Device, symbol: str) -> str:
     operands = [Operand(layout, out, f"operand{i}") for i, layout in enumerate(spec.operands)]
     plane, at = tiles.locate(out, _tile(spec))
     pixel = Position(at.image, at.block, "y", "x0")
-    value = f"x[{index(x, pixel)}]"
+    value = load("x", x, pixel)
     normalised = f"({value} - mean) * factor + b[{at.block}]"
     final = steps.call(symbol, spec.steps, normalised, [operand.load(pixel) for operand in operands])
 
@@ -48,16 +48,16 @@ def source(spec: InstanceNormSpec, device: Device, symbol: str) -> str:
         *mean_of("mean", [], value),
         *mean_of("variance", [f"const {form} d = {value} - mean;"], "d * d"),
         f"const {form} factor = w[{at.block}] / sqrt(variance + {literal(spec.epsilon)});",
-        *over_rows(over_columns([f"out[{index(out, pixel)}] = {final};"])),
+        *over_rows(over_columns([store("out", out, pixel, final)])),
         *clear_halo(out, at, 1, out.h, out.w),
     ]
     comment = [f"{symbol}: instance normalisation{steps.describe(spec.steps)}; {describe(x)}."]
     arguments = [
-        const_in("x", block),
-        *(const_in(operand.name, operand.argument_width) for operand in operands),
+        argument("x", x),
+        *(operand.argument for operand in operands),
         const_in("w", block),
         const_in("b", block),
-        result("out", block),
+        argument("out", out, written=True),
     ]
     return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, block))
 

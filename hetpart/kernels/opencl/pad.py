@@ -9,8 +9,8 @@ import numpy as np
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps
-from hetpart.kernels.opencl.blocked import Position, describe, index
-from hetpart.kernels.opencl.text import affine, const_in, literal, result, vector
+from hetpart.kernels.opencl.blocked import Position, argument, describe, load, store
+from hetpart.kernels.opencl.text import affine, literal, vector
 from hetpart.kernels.spec import PadSpec
 
 
@@ -20,7 +20,7 @@ def source(spec: PadSpec, device: Device, symbol: str) -> str:
     top, left, _, _ = spec.pads
 
     def compute(at: Position) -> list[str]:
-        pixel = f"x[{index(x, Position(at.image, at.block, 'y', 'x0'))}]"
+        pixel = load("x", x, Position(at.image, at.block, "y", "x0"))
         if spec.mode == "constant":
             inside = f"y >= 0 && y < {x.h} && x0 >= 0 && x0 < {x.w}"
             # if, not ?:, whose vector form would read outside of x
@@ -29,18 +29,18 @@ def source(spec: PadSpec, device: Device, symbol: str) -> str:
                 f"const int x0 = {affine([(at.column, 1)], -left)};",
                 f"{vector(x.block)} v = ({vector(x.block)})({literal(spec.value)});",
                 f"if ({inside}) v = {pixel};",
-                f"out[{index(out, at)}] = v;",
+                store("out", out, at, "v"),
             ]
         return [
             f"int y = {affine([(at.row, 1)], -top)};",
             f"int x0 = {affine([(at.column, 1)], -left)};",
             *_back_inside("y", x.h, spec.mode),
             *_back_inside("x0", x.w, spec.mode),
-            f"out[{index(out, at)}] = {pixel};",
+            store("out", out, at, pixel),
         ]
 
     comment = [f"{symbol}: {spec.mode} padding of x {describe(x)} by {', '.join(map(str, spec.pads))}."]
-    arguments = [const_in("x", out.block), result("out", out.block)]
+    arguments = [argument("x", x), argument("out", out, written=True)]
     return maps.source(symbol, comment, arguments, out, device, compute)
 
 

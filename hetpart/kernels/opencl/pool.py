@@ -9,44 +9,41 @@ import numpy as np
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps
-from hetpart.kernels.opencl.blocked import Position, describe, index, strides
-from hetpart.kernels.opencl.text import affine, const_in, for_range, result, vector
+from hetpart.kernels.opencl.blocked import Position, argument, describe, load, store
+from hetpart.kernels.opencl.text import affine, for_range, vector
 from hetpart.kernels.spec import PoolSpec
 
 
 def source(spec: PoolSpec, device: Device, symbol: str) -> str:
     _check(spec)
-    block = spec.out.block
-    form = vector(block)
+    form = vector(spec.out.block)
     (kh, kw), (sy, sx) = spec.kernel, spec.strides
-    image, plane, row, column = strides(spec.x)
-    halo = spec.x.halo
 
     def compute(at: Position) -> list[str]:
-        pixel = affine(
-            [(at.image, image), (at.block, plane), ("y", row), ("x0", column), ("kx", spec.dilations[1] * column)],
-            halo.top * row + halo.left * column,
-        )
+        x = affine([("x0", 1), ("kx", spec.dilations[1])])
+        pixel = load("x", spec.x, Position(at.image, at.block, "y", "x1"))
         if spec.mode == "max":
             first, value = "-INFINITY", "total"
             # not fmax, which would drop a NaN
             add = "total = total < v || isnan(v) ? v : total;"
         else:
             first, value, add = "0.0f", f"total / (float)({_counted(spec)})", "total += v;"
-        taps = for_range("kx", "kx0", "kx1", [f"const {form} v = x[{pixel}];", add])
+        taps = for_range("kx", "kx0", "kx1", [f"const int x1 = {x};", f"const {form} v = {pixel};", add])
         return [
             *_window("y0", "ky", at.row, spec, 0),
             *_window("x0", "kx", at.column, spec, 1),
             f"{form} total = ({form})({first});",
             *for_range("ky", "ky0", "ky1", [f"const int y = {affine([('y0', 1), ('ky', spec.dilations[0])])};", *taps]),
-            f"out[{index(spec.out, at)}] = {value};",
+            store("out", spec.out, at, value),
         ]
 
     comment = [
         f"{symbol}: {spec.mode} pooling, {kh} x {kw}, stride {sy} x {sx}, pads {', '.join(map(str, spec.pads))}.",
         f"x {describe(spec.x)}, out {describe(spec.out)}.",
     ]
-    return maps.source(symbol, comment, [const_in("x", block), result("out", block)], spec.out, device, compute)
+    return maps.source(
+        symbol, comment, [argument("x", spec.x), argument("out", spec.out, written=True)], spec.out, device, compute
+    )
 
 
 def launch(spec: PoolSpec, device: Device) -> Launch:

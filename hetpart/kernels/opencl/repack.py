@@ -1,7 +1,8 @@
 """Layout changes by copy, also into a range of channels of a wider map (concatenation).
 
 A work-item copies one row (SIMT: one pixel) of one channel block of the blocked side. It writes only lanes of its own
-channels: the others of a shared block belong to another input of the concatenation.
+channels: the others of a shared block belong to another input of the concatenation. Images and maps in float16, which
+are read and written by whole vectors, can only be copied to whole blocks.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from hetpart.errors import InternalError
-from hetpart.graph.layout import Blocked, Layout
+from hetpart.graph.layout import Blocked, Image, Layout
 from hetpart.kernels.kernel import Device, Launch
-from hetpart.kernels.opencl.blocked import Position, clear_halo, index, strides
+from hetpart.kernels.opencl.blocked import Position, argument, clear_halo, describe, load, store, strides
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, kernel, result, vector
 from hetpart.kernels.spec import RepackSpec
@@ -47,10 +48,17 @@ def source(spec: RepackSpec, device: Device, symbol: str) -> str:
     ]
     if isinstance(spec.out, Blocked) and spec.out.halo:
         start = at if columns == 1 else Position(image, "block", "row", "0")
-        body.append(f"__global {vector(block)}* map = (__global {vector(block)}*)out;")
-        body += clear_halo(spec.out, start, 1, 1, columns, name="map")
+        if _by_vector(spec.out):
+            body += clear_halo(spec.out, start, 1, 1, columns)
+        else:
+            body.append(f"__global {vector(block)}* map = (__global {vector(block)}*)out;")
+            body += clear_halo(spec.out, start, 1, 1, columns, name="map")
     comment = [f"{symbol}: copies x {_describe(spec.x)} to channel {spec.channel} of out {_describe(spec.out)}."]
-    return kernel(symbol, comment, [const_in("x"), result("out")], body)
+    reads = argument("x", spec.x) if isinstance(spec.x, Blocked) and _by_vector(spec.x) else const_in("x")
+    writes = result("out")
+    if isinstance(spec.out, Blocked) and _by_vector(spec.out):
+        writes = argument("out", spec.out, written=True)
+    return kernel(symbol, comment, [reads, writes], body)
 
 
 def launch(spec: RepackSpec, device: Device) -> Launch:
@@ -117,16 +125,56 @@ def _copy(spec: RepackSpec, at: Position) -> list[str]:
     first = affine([("block", side.block)], -spec.channel if side is spec.out else 0)
     into = spec.channel
     spare_is_ours = into + count == _channels(spec.out, side)
+    if _by_vector(spec.x) or _by_vector(spec.out):
+        return _vectors(spec, at, whole=spare_is_ours or count % side.block == 0)
     if isinstance(spec.x, Blocked) and isinstance(spec.out, Blocked) and _aligned(spec.x, spec.out, into):
-        form = vector(side.block)
         number = f"(block - {into // side.block})" if into else "block"  # of x
-        source = f"((__global const {form}*)x)[{index(spec.x, replace(at, block=number))}]"
-        whole = f"((__global {form}*)out)[{index(spec.out, at)}] = {source};"
+        whole = _write(spec.out, at, _read(spec.x, replace(at, block=number)))
         if spare_is_ours or count % side.block == 0:
             return [whole]
         last = _blocks(spec).stop - 1
         return [f"if (block < {last}) {whole}", "else {", *indent(_lanes(spec, at, first)), "}"]
     return _lanes(spec, at, first)
+
+
+def _by_vector(layout: Layout) -> bool:
+    """Whether a map can only be read and written in whole vectors."""
+    return isinstance(layout, Image) or (isinstance(layout, Blocked) and layout.dtype == "float16")
+
+
+def _vectors(spec: RepackSpec, at: Position, *, whole: bool) -> list[str]:
+    """As `_copy`, by whole vectors. Where one side is row-major, its elements are gathered or scattered."""
+    x, out, side = spec.x, spec.out, _side(spec)
+    if not whole or spec.channel % side.block or (isinstance(x, Blocked) and x.block != side.block):
+        raise InternalError("kernel-layout", f"cannot copy {x} by vectors into {out} at channel {spec.channel}")
+    number = f"(block - {spec.channel // side.block})" if spec.channel else "block"  # of x
+    lanes = [(lane, f"({number} * {side.block} + {lane})") for lane in range(side.block)]
+    count = _channels(x, side)
+    sure = count % side.block or side.block  # lanes that every block has
+    if not isinstance(x, Blocked):
+        values = [f"x[{_element(x, side, at, k)}]" for _, k in lanes]
+        values = [
+            v if lane < sure else f"{k} < {count} ? {v} : 0.0f" for (lane, k), v in zip(lanes, values, strict=True)
+        ]
+        lines = [f"const float lane{lane} = {value};" for lane, value in enumerate(values)]
+        names = ", ".join(f"lane{lane}" for lane in range(side.block))
+        return [*lines, store("out", side, at, f"({vector(side.block)})({names})")]
+    read = _read(x, replace(at, block=number))
+    if isinstance(out, Blocked):
+        return [store("out", out, at, read) if _by_vector(out) else _write(out, at, read)]
+    lines = [f"const {vector(side.block)} v = {read};"]
+    for lane, k in lanes:
+        guard = "" if lane < sure else f"if ({k} < {count}) "
+        lines.append(f"{guard}out[{_element(out, side, at, k)}] = v.s{lane:x};")
+    return lines
+
+
+def _read(x: Blocked, at: Position) -> str:
+    return load("x" if _by_vector(x) else f"((__global const {vector(x.block)}*)x)", x, at)
+
+
+def _write(out: Blocked, at: Position, value: str) -> str:
+    return store(f"((__global {vector(out.block)}*)out)", out, at, value)
 
 
 def _lanes(spec: RepackSpec, at: Position, first: str) -> list[str]:
@@ -167,4 +215,4 @@ def _element(layout: Layout, side: Blocked, at: Position, channel: str) -> str:
 
 def _describe(layout: Layout) -> str:
     shape = " x ".join(map(str, layout.shape))
-    return f"{shape} in blocks of {layout.block}" if isinstance(layout, Blocked) else f"{shape} in rows"
+    return describe(layout) if isinstance(layout, Blocked) else f"{shape} in rows"

@@ -9,8 +9,8 @@ import numpy as np
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import maps
-from hetpart.kernels.opencl.blocked import Position, describe, index
-from hetpart.kernels.opencl.text import INDENT, const_in, literal, result, vector
+from hetpart.kernels.opencl.blocked import Position, argument, describe, load, store
+from hetpart.kernels.opencl.text import INDENT, literal, vector
 from hetpart.kernels.spec import ResizeSpec
 
 _PER_LINE = 16
@@ -26,11 +26,11 @@ def source(spec: ResizeSpec, device: Device, symbol: str) -> str:
 
     def compute(at: Position) -> list[str]:
         def pixel(y: str, column: str) -> str:
-            return f"x[{index(x, Position(at.image, at.block, y, column))}]"
+            return load("x", x, Position(at.image, at.block, y, column))
 
         lines = [f"const int y0 = {symbol}_row[{at.row}];", f"const int x0 = {symbol}_column[{at.column}];"]
         if spec.mode == "nearest":
-            return [*lines, f"out[{index(out, at)}] = {pixel('y0', 'x0')};"]
+            return [*lines, store("out", out, at, pixel("y0", "x0"))]
         down, right = f"{symbol}_row_weight[{at.row}]", f"{symbol}_column_weight[{at.column}]"
         return [
             *lines,
@@ -38,11 +38,11 @@ def source(spec: ResizeSpec, device: Device, symbol: str) -> str:
             f"const int x1 = {symbol}_next_column[{at.column}];",
             f"const {form} upper = mix({pixel('y0', 'x0')}, {pixel('y0', 'x1')}, {right});",
             f"const {form} lower = mix({pixel('y1', 'x0')}, {pixel('y1', 'x1')}, {right});",
-            f"out[{index(out, at)}] = mix(upper, lower, {down});",
+            store("out", out, at, f"mix(upper, lower, {down})"),
         ]
 
     comment = [f"{symbol}: {spec.mode} resize of x {describe(x)}, out {out.h} x {out.w}."]
-    arguments = [const_in("x", out.block), result("out", out.block)]
+    arguments = [argument("x", x), argument("out", out, written=True)]
     return maps.source(symbol, comment, arguments, out, device, compute, _tables(spec, symbol))
 
 

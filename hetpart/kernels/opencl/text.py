@@ -9,6 +9,9 @@ import numpy as np
 
 INDENT = "    "
 
+SAMPLER = "texels"
+"""The sampler of every image read: whole coordinates, and zeros outside of the image."""
+
 
 def literal(value: float) -> str:
     """The shortest decimal literal of the float32 nearest to `value`."""
@@ -79,4 +82,7 @@ def kernel(symbol: str, comment: Sequence[str], arguments: Sequence[str], body: 
     if len(head) + len(joined) > 110:
         joined = "\n" + ",\n".join(INDENT + argument for argument in arguments)
     note = "\n".join(["/*", *(f" * {line}" for line in comment), " */"])
+    if any(SAMPLER in line for line in body):
+        mode = "CLK_NORMALIZED_COORDS_FALSE | CLK_ADDRESS_CLAMP | CLK_FILTER_NEAREST"
+        body = [f"const sampler_t {SAMPLER} = {mode};", *body]
     return "\n".join([note, before + head + joined + ")", "{", *indent(body), "}", ""])

@@ -7,7 +7,7 @@ output, and checks after the run that the guards are untouched and that the halo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +16,8 @@ import onnx
 import onnxruntime
 import pytest
 
-from hetpart.graph.layout import Blocked, Layout, pack, unpack
-from hetpart.kernels.kernel import Device, Launch
+from hetpart.graph.layout import Blocked, Image, Layout, pack, unpack
+from hetpart.kernels.kernel import Device, Launch, Texture
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.spec import Spec
 
@@ -58,22 +58,56 @@ class Rig:
         if local_size:
             launch = replace(launch, local_size=local_size)
         (form,) = spec.outputs
-        physical = np.full(form.physical_shape, np.nan if form.dtype == "float32" else 1).astype(form.dtype)
+        layouts = (*spec.inputs, *getattr(spec, "operands", ()))
+        args = [self.argument(with_garbage(x, layout), layout) for x, layout in zip(inputs, layouts, strict=True)]
+        args += [self.constant(part) for part in module.pack(spec, device, constants)]
+        kernel = self.build(module.source(spec, device, "kernel_under_test")).kernel_under_test
+        if isinstance(form, Image):
+            return self.stored_image(lambda image: kernel(*self.sizes(launch), *args, image), form)
+        physical = np.full(form.physical_shape, np.nan if form.dtype.startswith("float") else 1).astype(form.dtype)
         if out is not None:
             physical[...] = out
         guard = np.full(GUARD_BYTES, 0xA5, np.uint8)
         whole = self.buffer(np.concatenate([guard, np.frombuffer(physical.tobytes(), np.uint8), guard]))
-        layouts = (*spec.inputs, *getattr(spec, "operands", ()))
-        args = [self.buffer(with_garbage(x, layout)) for x, layout in zip(inputs, layouts, strict=True)]
-        args += [self.buffer(part) for part in module.pack(spec, device, constants)]
-        args.append(whole.get_sub_region(GUARD_BYTES, physical.nbytes))
-        kernel = self.build(module.source(spec, device, "kernel_under_test")).kernel_under_test
-        kernel(self.queue, launch.global_size, launch.local_size, *args)
+        kernel(*self.sizes(launch), *args, whole.get_sub_region(GUARD_BYTES, physical.nbytes))
         found = np.empty(physical.nbytes + 2 * GUARD_BYTES, np.uint8)
         self.cl.enqueue_copy(self.queue, found, whole)
         assert np.array_equal(found[:GUARD_BYTES], guard)
         assert np.array_equal(found[-GUARD_BYTES:], guard)
         return found[GUARD_BYTES:-GUARD_BYTES].view(form.dtype).reshape(form.physical_shape)
+
+    def sizes(self, launch: Launch) -> tuple[Any, ...]:
+        return self.queue, launch.global_size, launch.local_size
+
+    def argument(self, stored: np.ndarray, layout: Layout) -> Any:
+        """`stored` as the kernel wants it; an image has NaN all around it."""
+        if not isinstance(layout, Image):
+            return self.buffer(stored)
+        return self.image(surrounded(stored, layout))
+
+    def constant(self, packed: np.ndarray | Texture) -> Any:
+        return self.image(packed.data) if isinstance(packed, Texture) else self.buffer(packed)
+
+    def image(self, texels: np.ndarray) -> Any:
+        cl = self.cl
+        kind = {"float32": cl.channel_type.FLOAT, "float16": cl.channel_type.HALF_FLOAT}[str(texels.dtype)]
+        form = cl.ImageFormat(cl.channel_order.RGBA, kind)
+        flags = cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR
+        shape = texels.shape[1::-1]
+        return cl.create_image(self.context, flags, form, shape=shape, hostbuf=np.ascontiguousarray(texels))
+
+    def stored_image(self, run: Callable[[Any], Any], layout: Image) -> np.ndarray:
+        """The map that `run` writes into an image, of which it must leave the rest alone."""
+        before = surrounded(np.full(layout.physical_shape, np.nan, layout.dtype), layout)
+        image = self.image(before)
+        run(image)
+        found = np.empty_like(before)
+        self.cl.enqueue_copy(self.queue, found, image, origin=(0, 0), region=before.shape[1::-1])
+        rows, columns = interior(layout)
+        around = np.ones(found.shape[:2], bool)
+        around[rows, columns] = False
+        assert np.isnan(found[around]).all()
+        return found[rows, columns]
 
     def run(
         self,
@@ -86,9 +120,10 @@ class Rig:
         """The logical output; the halo has been checked."""
         found = self.stored(spec, device, inputs, constants or {}, local_size=local_size)
         (form,) = spec.outputs
-        if isinstance(form, Blocked):
+        if isinstance(form, Blocked) and not isinstance(form, Image):
             assert not halo_of(found, form).any(), "halo is not zero"
-        return unpack(found, form)
+        logical = unpack(found, form)
+        return logical.astype(np.float32) if form.dtype == "float16" else logical
 
     @staticmethod
     def onnx(op: str, inputs: Sequence[np.ndarray | None], opset: int = 19, **attributes: Any) -> np.ndarray:
@@ -108,9 +143,50 @@ class Rig:
         return found
 
 
+def interior(layout: Image) -> tuple[slice, slice]:
+    """Rows and columns of the map in its image."""
+    start = layout.first * layout.w
+    return slice(0, layout.n * layout.h), slice(start, start + layout.blocks * layout.w)
+
+
+def surrounded(texels: np.ndarray, layout: Image) -> np.ndarray:
+    """A larger image that holds the map where it belongs, and NaN elsewhere."""
+    rows, columns = interior(layout)
+    image = np.full((rows.stop + 2, columns.stop + 3, 4), np.nan, texels.dtype)
+    image[rows, columns] = texels
+    return image
+
+
+def in_memory(spec: Any, memory: str) -> Any:
+    """`spec` with its maps in images (not at their beginning) or in buffers of half."""
+    kind, _, dtype = memory.partition("-")
+
+    def moved(layout: Any) -> Any:
+        if not isinstance(layout, Blocked):
+            return layout
+        if kind == "image":
+            return Image.of(layout, dtype, first=2)
+        return replace(layout, dtype=dtype)
+
+    changes = {"x": moved(spec.x), "out": moved(spec.out)}
+    if getattr(spec, "operands", ()):
+        changes["operands"] = tuple(map(moved, spec.operands))
+    return replace(spec, **changes)
+
+
+def rounded(array: np.ndarray, memory: str) -> np.ndarray:
+    """`array` as that memory holds it."""
+    return array.astype(memory.partition("-")[2]).astype(np.float32)
+
+
 def with_garbage(array: np.ndarray, layout: Layout) -> np.ndarray:
     """`array` as it lies in memory, with NaN in the lanes beyond the last channel."""
     stored = pack(array, layout)
+    if isinstance(layout, Image):
+        spare = layout.blocks * layout.block - layout.c
+        if spare:
+            stored[:, -layout.w :, -spare:] = np.nan
+        return stored
     spare = isinstance(layout, Blocked) and layout.blocks * layout.block - layout.c
     if isinstance(layout, Blocked) and spare:
         top, left = layout.halo.top, layout.halo.left
