@@ -29,13 +29,13 @@ from hetpart.formulate import formulate
 from hetpart.frontend import import_model
 from hetpart.graph.assign import Assignment, assign
 from hetpart.graph.units import UnitGraph
-from hetpart.oracle import Verdict, ensure_placeable, judge
+from hetpart.oracle import Verdict, ensure_placeable, judge, why_shared
 from hetpart.partition import DEFAULT_LIMIT, Outcome, Placement, Problem, require_strategy, solve_all
 from hetpart.passes.base import Pass
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeline, run_pipeline
 from hetpart.phases import Phases
-from hetpart.plan.build import Placed
+from hetpart.plan.placed import Placed
 from hetpart.targets import Target
 
 Model = str | Path | onnx.ModelProto | ir.Model
@@ -71,12 +71,16 @@ class Options:
 
 @dataclass(frozen=True)
 class Decision:
-    """Everything up to the placement: what `hetpart compile` decides before it generates code."""
+    """Everything up to the placement: what `hetpart compile` decides before it generates code.
+
+    `shared` says per unit and processor why it works on shared buffers there; it is empty for private memory.
+    """
 
     target: Target
     assignment: Assignment
     records: tuple[PassRecord, ...]
     verdicts: dict[str, dict[str, Verdict]]
+    shared: dict[str, dict[str, str]]
     costs: dict[str, dict[str, Cost]]
     problem: Problem
     outcome: Outcome
@@ -118,19 +122,20 @@ def decide(source: Model, target: Target, options: Options, phases: Phases) -> D
         }
         for unit in assignment.graph:
             ensure_placeable(unit, verdicts[unit.name])
+        moving = [unit for unit in assignment.graph if unit.name not in assignment.free]
+        shared = {unit.name: {p.name: why_shared(unit, assignment, p) for p in target.processors} for unit in moving}
         costs = {
             unit.name: {
-                p.name: estimate(unit, assignment.layouts, assignment.graph, p)
+                p.name: estimate(unit, assignment.layouts, assignment.graph, p, shared=bool(shared[unit.name][p.name]))
                 for p in target.processors
                 if verdicts[unit.name][p.name].level != "unsupported"
             }
-            for unit in assignment.graph
-            if unit.name not in assignment.free
+            for unit in moving
         }
     with phases.phase("partition"):
-        problem = formulate(assignment, target, costs)
+        problem = formulate(assignment, target, costs, shared)
         outcome = solve_all(problem, options.strategy, options.limit)
-    return Decision(target, assignment, records, verdicts, costs, problem, outcome)
+    return Decision(target, assignment, records, verdicts, shared, costs, problem, outcome)
 
 
 def placed(placement: Placement) -> Placed:
@@ -140,6 +145,7 @@ def placed(placement: Placement) -> Placed:
         dict(placement.start_us),
         {task: mode.length_us for task, mode in placement.modes.items()},
         placement.makespan_us,
+        frozenset(task for task, mode in placement.modes.items() if mode.private),
     )
 
 

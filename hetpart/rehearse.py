@@ -26,7 +26,7 @@ from hetpart.compiler import Decision, Model
 from hetpart.errors import InternalError
 from hetpart.graph.layout import unpack
 from hetpart.graph.units import UnitGraph
-from hetpart.plan.build import Placed
+from hetpart.plan.placed import Placed
 from hetpart.targets import load_target
 from hetpart.targets.schema import CpuCodegen
 from hetpart.verify import Difference, compare, difference, random_inputs, reference, require_equal, spread, too_far

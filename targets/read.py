@@ -63,6 +63,9 @@ def _processor(table: Table, name: str, block: int, machine: Machine) -> Process
         facts=table.facts("facts"),
         cost=_cost(table.table("cost"), block) if "cost" in table else None,
     )
+    private = isinstance(processor.codegen, OpenclCodegen) and processor.codegen.private
+    if processor.cost is not None and private and not processor.cost.convert_gb_per_s:
+        raise table.error("cost", "a table with convert_gb_per_s, for copies between buffers and private memory")
     table.close()
     return processor
 
@@ -88,7 +91,14 @@ def _codegen(table: Table, kind: str, block: int, machine: Machine) -> CpuCodege
             registers=table.integer("registers", native=machine.registers),
             work_group=table.triple("work_group"),
             max_buffer_bytes=table.integer("max_buffer_bytes"),
+            memory=table.choice("memory", ("buffer", "image")) if "memory" in table else "buffer",
+            storage=table.choice("storage", ("float32", "float16")) if "storage" in table else "float32",
+            max_image=table.integer("max_image") if "max_image" in table else 16384,
         )
+        if codegen.memory == "image" and block != 4:
+            raise table.error("memory", f"buffer: a texel has 4 channels, the target's block {block}")
+        if codegen.private and codegen.tile_items:
+            raise table.error("tile_items", "false where maps lie in images or in float16")
     else:
         codegen = HexagonCodegen(table.text("mcpu"))
     table.close()
@@ -113,10 +123,18 @@ def _cost(table: Table, block: int) -> CostTable:
         launch_us=table.number("launch_us", zero=True),
         efficiency={key: shares.number(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)}
         | {key: shares.number(key if key in shares else float32) for key, float32 in INT8_CLASSES.items()},
+        shared=_shared(table.table("shared")) if "shared" in table else {},
+        convert_gb_per_s=table.number("convert_gb_per_s") if "convert_gb_per_s" in table else 0.0,
     )
     shares.close()
     table.close()
     return cost
+
+
+def _shared(table: Table) -> dict[str, float]:
+    shared = {key: table.number(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES) if key in table}
+    table.close()
+    return shared
 
 
 def _links(root: Table, names: list[str]) -> tuple[Link, ...]:

@@ -69,12 +69,23 @@ class OpenclCodegen:
         registers: vector registers, of one channel block each, that one work-item may keep live.
         work_group: preferred local size (x, y, z).
         max_buffer_bytes: no single buffer may be larger (CL_DEVICE_MAX_MEM_ALLOC_SIZE).
+        memory: where maps that only the GPU sees lie: ``buffer`` or ``image``.
+        storage: how they are stored: ``float32`` or ``float16``; kernels compute in float32 either way.
+        max_image: no image may be wider or higher (CL_DEVICE_IMAGE2D_MAX_WIDTH, _HEIGHT), in texels.
     """
 
     tile_items: bool
     registers: int
     work_group: tuple[int, int, int]
     max_buffer_bytes: int
+    memory: str = "buffer"
+    storage: str = "float32"
+    max_image: int = 16384
+
+    @property
+    def private(self) -> bool:
+        """Whether the GPU keeps maps in a form of its own, which no other processor can read."""
+        return self.memory == "image" or self.storage == "float16"
 
 
 @dataclass(frozen=True)
@@ -103,12 +114,18 @@ class CostTable:
         launch_us: fixed cost of one kernel call.
         efficiency: per kernel class, the share of its roof that kernels reach. It is an effective share: an
             algorithm that saves multiplications (Winograd) may exceed 1.
+        shared: the same, where it differs, for a unit that works on shared buffers on a processor that has private
+            memory (`OpenclCodegen.private`).
+        convert_gb_per_s: speed of a copy between shared and private memory, 1e9 bytes of float32 per second; 0 if
+            there is no private memory.
     """
 
     peak_gflops: float
     bandwidth_gb_per_s: float
     launch_us: float
     efficiency: Mapping[str, float]
+    shared: Mapping[str, float] = field(default_factory=dict)
+    convert_gb_per_s: float = 0.0
 
 
 @dataclass(frozen=True)

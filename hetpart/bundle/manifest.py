@@ -13,7 +13,7 @@ from typing import Any
 
 from hetpart.errors import HetpartError
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the bundle's layout and of this file; readers accept no other."""
 
 FORMAT = "hetpart-bundle"

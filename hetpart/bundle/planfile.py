@@ -5,11 +5,14 @@ The same layout is declared in ``hetpart/runtime/src/plan.h``. All integers are 
 ====================  =====  ==========================================================================================
 table                 bytes  fields
 ====================  =====  ==========================================================================================
-header                   88  magic ``HETPLAN\0``, u32 version, u32 CRC-32 of all bytes behind this field, u64 file,
-                             arena and weights bytes, u64 predicted_us, u32 lengths of the tables below, in their order
+header                   96  magic ``HETPLAN\0``, u32 version, u32 CRC-32 of all bytes behind this field, u64 file,
+                             arena and weights bytes, u64 predicted_us, u32 lengths of the tables below, in their
+                             order, u32 0
 dims                      8  i64
 processors               24  u32 name, kind (1 cpu, 2 opencl, 3 hexagon), first step, steps, threads, 0
-buffers                  40  u32 name, root, space (0 arena, 1 weights), dtype, first dim, dims, u64 offset, size
+images                   16  u32 width, height (texels of four channels), dtype, 0
+buffers                  48  u32 name, root, space (0 arena, 1 weights, 2 image, 3 texture: weights as an image), dtype,
+                             first dim, dims, u64 offset, size (in an image: of its columns), u32 image, 0
 inputs, outputs          24  u32 name, buffer, dtype, first dim, dims, 0
 steps                    72  u32 unit, kernel, first arg, args, first wait, waits, first transfer, transfers, flags
                              (1 ranged), extent, global size x 3, local size x 3, predicted_us, 0
@@ -31,19 +34,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hetpart.errors import HetpartError, InternalError
-from hetpart.plan.plan import Buffer, Plan, Port, Step, Transfer, Wait
+from hetpart.plan.plan import Buffer, ImageShape, Plan, Port, Step, Transfer, Wait
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"HETPLAN\0"
 KINDS = {"cpu": 1, "opencl": 2, "hexagon": 3}
-SPACES = {"arena": 0, "weights": 1}
+SPACES = {"arena": 0, "weights": 1, "image": 2, "texture": 3}
 DTYPES = {
     "int8": 0x10800, "int16": 0x11000, "int32": 0x12000, "int64": 0x14000,
     "uint8": 0x10801, "uint16": 0x11001, "uint32": 0x12001, "uint64": 0x14001,
     "float16": 0x11002, "float32": 0x12002, "float64": 0x14002, "bool": 0x10806,
 }  # fmt: skip
 
-_HEADER = struct.Struct("<8sII4Q10I")
+_HEADER = struct.Struct("<8sII4Q11II")
 _RANGED = 1
 _WRITTEN = 1 << 31
 _UNCHECKED_BYTES = 16  # magic, version and the checksum itself
@@ -66,8 +69,8 @@ class _Table:
 
 def _tables() -> dict[str, _Table]:
     formats = {
-        "dims": "<q", "processors": "<6I", "buffers": "<6I2Q", "inputs": "<6I", "outputs": "<6I", "steps": "<18I",
-        "waits": "<2I", "transfers": "<2I", "args": "<I", "strings": "<B",
+        "dims": "<q", "processors": "<6I", "images": "<4I", "buffers": "<6I2Q2I", "inputs": "<6I", "outputs": "<6I",
+        "steps": "<18I", "waits": "<2I", "transfers": "<2I", "args": "<I", "strings": "<B",
     }  # fmt: skip
     return {name: _Table(struct.Struct(text)) for name, text in formats.items()}
 
@@ -99,7 +102,7 @@ class _Writer:
     def buffer(self, buffer: Buffer) -> None:
         self.tables["buffers"].add(
             self.string(buffer.name), self.string(buffer.root), SPACES[buffer.space], _dtype(buffer.dtype, buffer.name),
-            *self.shape(buffer.shape), buffer.offset, buffer.size,
+            *self.shape(buffer.shape), buffer.offset, buffer.size, max(0, buffer.image), 0,
         )  # fmt: skip
 
     def port(self, table: str, port: Port) -> None:
@@ -129,6 +132,8 @@ class _Writer:
             tables["processors"].add(self.string(name), KINDS[plan.kinds[name]], first, len(steps), threads, 0)
             for step in steps:
                 self.step(step)
+        for image in plan.images:
+            tables["images"].add(image.width, image.height, _dtype(image.dtype, "image"), 0)
         for buffer in plan.buffers:
             self.buffer(buffer)
         for table, ports in (("inputs", plan.inputs), ("outputs", plan.outputs)):
@@ -138,7 +143,7 @@ class _Writer:
         counts = [table.count for table in tables.values()]
         size = _HEADER.size + len(body)
         sizes = (size, plan.arena_bytes, plan.weights_bytes, plan.predicted_us)
-        checked = _HEADER.pack(MAGIC, VERSION, 0, *sizes, *counts)[_UNCHECKED_BYTES:] + body
+        checked = _HEADER.pack(MAGIC, VERSION, 0, *sizes, *counts, 0)[_UNCHECKED_BYTES:] + body
         return struct.pack("<8sII", MAGIC, VERSION, zlib.crc32(checked)) + checked
 
 
@@ -183,9 +188,11 @@ class _Reader:
 
     def buffers(self) -> Iterator[Buffer]:
         spaces = {number: name for name, number in SPACES.items()}
-        for name, root, space, dtype, first, count, offset, size in self.records["buffers"]:
-            shape = self.shape(first, count)
-            yield Buffer(self.string(name), spaces[space], offset, size, _NAMES[dtype], shape, self.string(root))
+        for name, root, space, dtype, first, count, offset, size, image, _ in self.records["buffers"]:
+            yield Buffer(
+                self.string(name), spaces[space], offset, size, _NAMES[dtype], self.shape(first, count),
+                self.string(root), image if spaces[space] == "image" else -1,
+            )  # fmt: skip
 
     def ports(self, table: str) -> Iterator[Port]:
         for name, buffer, dtype, first, count, _ in self.records[table]:
@@ -223,7 +230,7 @@ def decode_plan(data: bytes, name: str = "plan.bin") -> Plan:
     """
     if len(data) < _HEADER.size or data[:8] != MAGIC:
         raise HetpartError("corrupt-plan", f"{name}: not a hetpart plan")
-    _, version, checksum, size, arena, weights, predicted_us, *counts = _HEADER.unpack_from(data)
+    _, version, checksum, size, arena, weights, predicted_us, *counts, _ = _HEADER.unpack_from(data)
     if version != VERSION:
         raise HetpartError("version-mismatch", f"{name}: plan format {version}, this hetpart reads format {VERSION}")
     if size != len(data) or zlib.crc32(data[_UNCHECKED_BYTES:]) != checksum:
@@ -246,6 +253,7 @@ def decode_plan(data: bytes, name: str = "plan.bin") -> Plan:
             predicted_us=predicted_us,
             kinds={name: kinds[row[1]] for name, row in zip(names, rows, strict=True)},
             threads={name: row[4] for name, row in zip(names, rows, strict=True)},
+            images=tuple(ImageShape(w, h, _NAMES[dtype]) for w, h, dtype, _ in reader.records["images"]),
         )
     except (KeyError, IndexError, ValueError) as error:
         raise HetpartError("corrupt-plan", f"{name}: a record refers to nothing: {error}") from error

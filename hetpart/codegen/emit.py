@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,12 +14,14 @@ from hetpart.graph.assign import Assignment
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.select import select
-from hetpart.plan.build import Placed, build_plan
+from hetpart.plan.build import PricedCall, build_plan
 from hetpart.plan.check import check_plan
 from hetpart.plan.invocation import Invocation
+from hetpart.plan.placed import Placed
 from hetpart.plan.plan import Plan
+from hetpart.plan.private import Borders, Copy, find_borders
 from hetpart.plan.weights import Weights
-from hetpart.targets.schema import OpenclCodegen, Target
+from hetpart.targets.schema import OpenclCodegen, Processor, Target
 
 
 @dataclass(frozen=True)
@@ -73,20 +76,29 @@ def emit(
             modules[processor.name] = cpu
         elif isinstance(processor.codegen, OpenclCodegen):
             options = processor.codegen
-            modules[processor.name] = OpenclModule(Device(options.tile_items, options.registers, options.work_group))
+            modules[processor.name] = OpenclModule(
+                Device(options.tile_items, options.registers, options.work_group, options.max_image)
+            )
             gpu_sources.append(modules[processor.name])
     weights = Weights()
     plans = {}
     for variant, placed in placements.items():
+        borders = _borders(assignment, placed, target, tuple(observe))
         invocations: dict[str, list[Invocation]] = {}
         for unit in assignment.graph:
             if calls := select(unit, assignment):
                 module = modules[placed.processor[unit.name]]
-                invocations[unit.name] = [i for call in calls for i in module.lower(call)]
+                if unit.name in placed.private and isinstance(module, OpenclModule):
+                    invocations[unit.name] = [i for call in calls for i in module.lower(call, borders.layouts)]
+                else:
+                    invocations[unit.name] = [i for call in calls for i in module.lower(call)]
             elif unit.name not in assignment.free:
                 raise InternalError("no-kernel-call", "a unit that moves data has no kernel", node=unit.name)
         used = {name: kinds[name] for name in kinds if name in placed.processor.values() or name == target.host.name}
-        plans[variant] = build_plan(assignment, placed, invocations, used, target.host.name, weights, observe)
+        plans[variant] = build_plan(
+            assignment, placed, invocations, used, target.host.name, weights, observe, borders,
+            _copies(borders, assignment, target, modules),
+        )  # fmt: skip
     # only now it is known how long the constants file is, which the variants share
     size_bytes = weights.size_bytes
     threads = {p.name: p.threads for p in target.processors}
@@ -97,3 +109,33 @@ def emit(
         check_plan(plan)
     source = "\n".join(m.source for m in gpu_sources if isinstance(m, OpenclModule))
     return Emission(plans, weights, cpu.objects(progress), cpu.symbols, source)
+
+
+def _borders(assignment: Assignment, placed: Placed, target: Target, observe: tuple[str, ...]) -> Borders:
+    codegen = _private_processor(target).codegen if placed.private else None
+    if not isinstance(codegen, OpenclCodegen):
+        return Borders()
+    return find_borders(assignment, placed, codegen.memory, codegen.storage, observe)
+
+
+def _copies(
+    borders: Borders, assignment: Assignment, target: Target, modules: Mapping[str, CpuModule | OpenclModule]
+) -> dict[Copy, PricedCall]:
+    """The kernel call of every copy at the border of private memory, and its predicted time."""
+    priced: dict[Copy, PricedCall] = {}
+    for copy in borders.copies:
+        processor = _private_processor(target)
+        module, cost = modules[processor.name], processor.cost
+        if not isinstance(module, OpenclModule) or cost is None:
+            raise InternalError("target-kind", f"{processor.name} has no private memory")
+        size_bytes = assignment.layouts[copy.value].size_bytes
+        us = cost.launch_us + size_bytes / (cost.convert_gb_per_s * 1e3)
+        priced[copy] = module.copy(copy, assignment, borders.layouts), math.ceil(us)
+    return priced
+
+
+def _private_processor(target: Target) -> Processor:
+    for processor in target.processors:
+        if isinstance(processor.codegen, OpenclCodegen) and processor.codegen.private:
+            return processor
+    raise InternalError("target-kind", f"no processor of {target.name} has private memory")

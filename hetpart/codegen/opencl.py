@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 from hetpart.codegen.cpu import arguments
 from hetpart.codegen.names import symbol_of
-from hetpart.kernels.kernel import Device
+from hetpart.graph.assign import Assignment
+from hetpart.graph.layout import Blocked
+from hetpart.kernels.kernel import Device, OpenclGenerator, Texture
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.select import KernelCall
-from hetpart.plan.invocation import Invocation
+from hetpart.kernels.spec import RepackSpec, Spec
+from hetpart.plan.invocation import Argument, Constant, Invocation, Private, Value
+from hetpart.plan.private import Copy
 
 
 class OpenclModule:
@@ -17,18 +25,74 @@ class OpenclModule:
         self.device = device
         self._sources: dict[str, str] = {}
 
-    def lower(self, call: KernelCall) -> tuple[Invocation, ...]:
-        """The invocation of `call`; its source is noted for `source`."""
-        module = generator(call.spec)
-        symbol = symbol_of(call.spec)
+    def lower(self, call: KernelCall, private: Mapping[str, Blocked] | None = None) -> tuple[Invocation, ...]:
+        """The invocation of `call`; its source is noted for `source`.
+
+        Args:
+            call: what to compute.
+            private: values that it reads or writes in private memory, with their form there.
+        """
+        private = private or {}
+        spec = _privately(call, private)
+        packed = self._generate(spec).pack(spec, self.device, call.constants)
+        textures = [isinstance(part, Texture) for part in packed]
+        args = arguments(call, [part.data if isinstance(part, Texture) else part for part in packed])
+        constants = iter(textures)
+        first, last = len(call.sources), len(call.sources) + len(packed)
+        placed: list[Argument] = []
+        for position, argument in enumerate(args):
+            if isinstance(argument, Constant) and first <= position < last:
+                argument = replace(argument, image=next(constants))
+            elif isinstance(argument, Value) and argument.name in private:
+                argument = Private(argument.name)
+            placed.append(argument)
+        return (self._invocation(spec, tuple(placed)),)
+
+    def copy(self, copy: Copy, assignment: Assignment, private: Mapping[str, Blocked]) -> Invocation:
+        """The invocation of a copy between the shared and the private form of a value."""
+        own = private[copy.value]
+        if copy.kind == "in":
+            spec = RepackSpec(assignment.layouts[copy.value], own)
+            args: tuple[Argument, ...] = (Value(copy.value), Private(copy.value))
+        elif copy.kind == "out":
+            spec = RepackSpec(own, assignment.layouts[copy.value])
+            args = (Private(copy.value), Value(copy.value))
+        else:
+            spec = RepackSpec(own, private[copy.whole], copy.channel)
+            args = (Private(copy.value), Private(copy.whole))
+        self._generate(spec)
+        return self._invocation(spec, args)
+
+    def _generate(self, spec: Spec) -> OpenclGenerator:
+        module = generator(spec)
+        symbol = symbol_of(spec)
         if symbol not in self._sources:
-            self._sources[symbol] = module.source(call.spec, self.device, symbol)
-        args = arguments(call, module.pack(call.spec, self.device, call.constants))
-        launch = module.launch(call.spec, self.device)
-        writes = tuple(range(len(args) - len(call.outputs), len(args)))
-        return (Invocation(symbol, args, writes, global_size=launch.global_size, local_size=launch.local_size),)
+            self._sources[symbol] = module.source(spec, self.device, symbol)
+        return module
+
+    def _invocation(self, spec: Spec, args: tuple[Argument, ...]) -> Invocation:
+        launch = generator(spec).launch(spec, self.device)
+        writes = tuple(range(len(args) - len(spec.outputs), len(args)))
+        return Invocation(symbol_of(spec), args, writes, global_size=launch.global_size, local_size=launch.local_size)
 
     @property
     def source(self) -> str:
         """All kernels, in the order of first use; empty if there are none."""
         return "\n".join(self._sources.values())
+
+
+def _privately(call: KernelCall, private: Mapping[str, Blocked]) -> Spec:
+    """The call's spec with the private forms of its values; constant operands stay in buffers."""
+    spec = call.spec
+    if not private:
+        return spec
+    changes: dict[str, Any] = {"x": private.get(str(call.sources[0]), spec.inputs[0])}
+    operands = getattr(spec, "operands", ())
+    if operands:
+        sources = call.sources[len(spec.inputs) :]
+        changes["operands"] = tuple(
+            private.get(source, form) if isinstance(source, str) else form
+            for source, form in zip(sources, operands, strict=True)
+        )
+    changes["out"] = private.get(call.outputs[0], spec.outputs[0])
+    return replace(spec, **changes)

@@ -32,7 +32,9 @@ class Cost:
     kernel_class: str
 
 
-def estimate(unit: Unit, layouts: Mapping[str, Layout], graph: UnitGraph, processor: Processor) -> Cost:
+def estimate(
+    unit: Unit, layouts: Mapping[str, Layout], graph: UnitGraph, processor: Processor, *, shared: bool = False
+) -> Cost:
     """``launch + max(flops / (peak * efficiency), bytes / bandwidth)``; a view costs nothing.
 
     Args:
@@ -40,6 +42,7 @@ def estimate(unit: Unit, layouts: Mapping[str, Layout], graph: UnitGraph, proces
         layouts: layout of every activation; a value without one counts with its logical size.
         graph: the graph of the unit.
         processor: where it would run.
+        shared: on shared buffers, though the processor has private memory.
 
     Raises:
         InternalError: ``no-cost-table`` if the target states no costs for the processor.
@@ -51,6 +54,8 @@ def estimate(unit: Unit, layouts: Mapping[str, Layout], graph: UnitGraph, proces
     if todo.kernel_class == "view":
         return Cost(0.0, 0.0, "estimated", "launch", "view")
     efficiency = table.efficiency[todo.kernel_class]
+    if shared:
+        efficiency = table.shared.get(todo.kernel_class, efficiency)
     if todo.kernel_class in MEMORY_CLASSES:
         compute_us, bandwidth_share = 0.0, efficiency
     else:

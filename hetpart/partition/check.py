@@ -45,13 +45,18 @@ def _check_exclusive(problem: Problem, placement: Placement) -> None:
 def _check_tensors(problem: Problem, placement: Placement) -> None:
     """Every consumer waits for the producer and the transfer; the transfers are listed once each, and no others."""
     links = {(link.source, link.target): link for link in problem.links}
+    converters = {converter.processor: converter for converter in problem.converters}
     needed = set()
     for tensor in problem.tensors:
         made = placement.modes[tensor.producer]
         finish = placement.start_us[tensor.producer] + made.launch_us + made.duration_us
         for consumer in tensor.consumers:
-            target = placement.modes[consumer].processor
+            reader = placement.modes[consumer]
+            target = reader.processor
             arrival = finish
+            if (target, reader.private) != (made.processor, made.private):
+                ends = [mode for mode in (made, reader) if mode.private]
+                arrival += sum(converters[mode.processor].convert_us(tensor.size_bytes) for mode in ends)
             if target != made.processor:
                 arrival += links[made.processor, target].transfer_us(tensor.size_bytes)
                 needed.add(Transfer(tensor.name, made.processor, target, finish, arrival))

@@ -26,6 +26,6 @@ def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
             )
     instance = Instance.of(problem)
     processors = sorted(problem.processors, key=lambda name: name != problem.host)
-    dag = instance.dag.preferring([problem.processors.index(name) for name in processors])
+    dag = instance.preferring(processors)
     schedule = dag.serial([options[0] for options in dag.options], range(len(dag)))
     return instance.placement("cpu", schedule, lower_bound(instance.dag))

@@ -16,7 +16,10 @@ Delay = tuple[tuple[int, ...], ...]
 
 
 class Option(NamedTuple):
-    """A mode: where the result is made, the time to its finish, and the processors it holds, each for how long."""
+    """A mode: where the result is made, the time to its finish, and the processors it holds, each for how long.
+
+    A place is a processor, by its number, or the private memory of one, by a higher number; nothing is held there.
+    """
 
     processor: int
     length: int
@@ -51,7 +54,10 @@ class Proof(NamedTuple):
 
 @dataclass(frozen=True)
 class Dag:
-    """Nodes by index, each with its options; edges ``(node, later node, delay)``, sorted, one per pair of nodes."""
+    """Nodes by index, each with its options; edges ``(node, later node, delay)``, sorted, one per pair of nodes.
+
+    `processors` is how many can be held.
+    """
 
     processors: int
     options: tuple[tuple[Option, ...], ...]
@@ -59,6 +65,11 @@ class Dag:
 
     def __len__(self) -> int:
         return len(self.options)
+
+    @cached_property
+    def places(self) -> int:
+        """How many places an option may be at."""
+        return max(self.processors, *(option.processor + 1 for options in self.options for option in options))
 
     @cached_property
     def predecessors(self) -> list[list[tuple[int, Delay]]]:

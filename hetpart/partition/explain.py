@@ -48,11 +48,11 @@ def _transfers_us(problem: Problem, placement: Placement, task: Task, mode: Mode
     total = 0
     for tensor in _tensors_of(problem, task):
         if tensor.producer == task.name:
-            targets = {placement.modes[consumer].processor for consumer in tensor.consumers}
-            total += sum(problem.transfer_us(mode.processor, target, tensor.size_bytes) for target in targets)
+            targets = {placement.modes[consumer].place for consumer in tensor.consumers}
+            total += sum(problem.transfer_us(mode.place, target, tensor.size_bytes) for target in targets)
         else:
-            source = placement.modes[tensor.producer].processor
-            total += problem.transfer_us(source, mode.processor, tensor.size_bytes)
+            source = placement.modes[tensor.producer].place
+            total += problem.transfer_us(source, mode.place, tensor.size_bytes)
     return total
 
 

@@ -25,5 +25,5 @@ def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
         raise HetpartError("no-gpu", f"the target has no processor named {GPU}", hint=f"it has {have}")
     instance = Instance.of(problem)
     preferred = dict.fromkeys((GPU, problem.host, *problem.processors))
-    dag = instance.dag.preferring([problem.processors.index(name) for name in preferred])
+    dag = instance.preferring(preferred)
     return instance.placement("gpu", best_list_schedule(dag), lower_bound(instance.dag))

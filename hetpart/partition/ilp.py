@@ -145,6 +145,6 @@ def _choice(found: Placement, beside: dict[str, Placement]) -> Placement:
 
 def _start(dag: Dag) -> Schedule:
     """The best schedule that takes no search."""
-    everywhere = range(dag.processors)
+    everywhere = range(dag.places)
     preferring = [best_list_schedule(dag.preferring([first, *everywhere])) for first in everywhere]
     return min([best_list_schedule(dag), *preferring], key=lambda schedule: schedule.makespan)

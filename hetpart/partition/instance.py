@@ -7,10 +7,11 @@ other start or end of the graph is tied to source or sink by an edge without del
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hetpart.partition.dag import Dag, Delay, Option, Schedule
-from hetpart.partition.problem import Mode, Placement, Problem, Task, Transfer
+from hetpart.partition.problem import Mode, Place, Placement, Problem, Task, Transfer
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,17 @@ class Instance:
                 node[task.name] = 0
         sink = len(inner) + 1
         node.update((name, sink) for name in outputs)
-        processor = {name: i for i, name in enumerate(problem.processors)}
-        host = processor[problem.host]
+        places = {place: i for i, place in enumerate(problem.places)}
+        host = problem.processors.index(problem.host)
         port = (Option(host, 0, ()),)
-        options = [port, *(tuple(_option(mode, processor, host) for mode in task.modes) for task in inner), port]
-        return cls(problem, Dag(len(processor), tuple(options), _edges(problem, node, sink)), tuple(inner))
+        options = [port, *(tuple(_option(mode, places, host) for mode in task.modes) for task in inner), port]
+        return cls(problem, Dag(len(problem.processors), tuple(options), _edges(problem, node, sink)), tuple(inner))
+
+    def preferring(self, processors: Iterable[str]) -> Dag:
+        """The `Dag` with one option left: on the first of `processors` that has one, in private memory first."""
+        order = list(processors)
+        ranked = sorted(enumerate(self.problem.places), key=lambda each: (order.index(each[1][0]), not each[1][1]))
+        return self.dag.preferring([place for place, _ in ranked])
 
     def placement(self, strategy: str, schedule: Schedule, lower_bound_us: int) -> Placement:
         """`schedule`, a schedule of `dag`, in the problem's own terms."""
@@ -61,8 +68,9 @@ class Instance:
             source = modes[tensor.producer]
             finish = starts[tensor.producer] + source.length_us
             for consumer in tensor.consumers:
-                target = modes[consumer].processor
-                arrival = finish + problem.transfer_us(source.processor, target, tensor.size_bytes)
+                reader = modes[consumer]
+                target = reader.processor
+                arrival = finish + problem.transfer_us(source.place, reader.place, tensor.size_bytes)
                 if consumer not in at:
                     starts[consumer] = max(starts[consumer], arrival)
                 if target != source.processor:
@@ -92,9 +100,9 @@ def _is_port(task: Task, host: str) -> bool:
     return task.modes == (Mode(host, 0),)
 
 
-def _option(mode: Mode, processor: dict[str, int], host: int) -> Option:
-    uses = ((processor[mode.processor], mode.length_us), (host, mode.launch_us))
-    return Option(processor[mode.processor], mode.length_us, tuple(use for use in uses if use[1]))
+def _option(mode: Mode, places: dict[Place, int], host: int) -> Option:
+    uses = ((places[mode.processor, False], mode.length_us), (host, mode.launch_us))
+    return Option(places[mode.place], mode.length_us, tuple(use for use in uses if use[1]))
 
 
 def _edges(problem: Problem, node: dict[str, int], sink: int) -> tuple[tuple[int, int, Delay], ...]:
@@ -102,12 +110,12 @@ def _edges(problem: Problem, node: dict[str, int], sink: int) -> tuple[tuple[int
     delays: dict[tuple[int, int], Delay] = {}
     for tensor in problem.tensors:
         delay = tuple(
-            tuple(problem.transfer_us(p, q, tensor.size_bytes) for q in problem.processors) for p in problem.processors
+            tuple(problem.transfer_us(p, q, tensor.size_bytes) for q in problem.places) for p in problem.places
         )
         for consumer in tensor.consumers:
             pair = node[tensor.producer], node[consumer]
             delays[pair] = _longer(delays[pair], delay) if pair in delays else delay
-    none: Delay = ((0,) * len(problem.processors),) * len(problem.processors)
+    none: Delay = ((0,) * len(problem.places),) * len(problem.places)
     has_successor = {u for u, _ in delays}
     has_predecessor = {v for _, v in delays}
     for v in range(1, sink):

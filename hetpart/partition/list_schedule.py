@@ -23,7 +23,7 @@ def best_list_schedule(dag: Dag) -> Schedule:
 
 def heft(dag: Dag) -> Schedule:
     rank = [0.0] * len(dag)
-    pairs = max(1, dag.processors**2)
+    pairs = max(1, dag.places**2)
     for v in reversed(range(len(dag))):
         after = ((sum(map(sum, delay)) / pairs + rank[w]) for w, delay in dag.successors[v])
         lengths = [option.length for option in dag.options[v]]

@@ -12,6 +12,10 @@ The model of time, which every strategy and the checker share:
   shared bus changes the optimum by at most 0.4 % on seven CNNs, but where the host itself copies the bytes, the
   prediction can be optimistic by up to 6 %; put that cost into `Link.fixed_us`.
 
+* A processor may have private memory besides the one that it shares. What lies there must be converted before another
+  processor, or a task of the same one in a shared mode, can read it, and the other way round. A conversion is a delay,
+  like a transfer, and adds to it; it really occupies the processor, but only for as long as a copy takes.
+
 Later a mode may occupy several processors (a task split over channels or rows); today it is one plus the host's launch.
 """
 
@@ -24,19 +28,31 @@ from functools import cached_property
 
 from hetpart.errors import InternalError
 
+Place = tuple[str, bool]
+"""A processor, and whether its private memory is meant."""
+
 
 @dataclass(frozen=True)
 class Mode:
-    """One way to run a task: on `processor` for `duration_us`, after the host has spent `launch_us` on launching it."""
+    """One way to run a task: on `processor` for `duration_us`, after the host has spent `launch_us` on launching it.
+
+    It reads and writes shared memory, or the processor's `private` memory.
+    """
 
     processor: str
     duration_us: int
     launch_us: int = 0
+    private: bool = False
 
     @property
     def length_us(self) -> int:
         """From start to finish."""
         return self.launch_us + self.duration_us
+
+    @property
+    def place(self) -> Place:
+        """Where its results lie."""
+        return self.processor, self.private
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,18 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Converter:
+    """The way between the shared and the private memory of `processor`, in either direction."""
+
+    processor: str
+    fixed_us: int
+    bytes_per_us: float
+
+    def convert_us(self, size_bytes: int) -> int:
+        return self.fixed_us + math.ceil(size_bytes / self.bytes_per_us)
+
+
+@dataclass(frozen=True)
 class Problem:
     """Place `tasks` on `processors` so that the last one finishes as early as possible.
 
@@ -83,6 +111,7 @@ class Problem:
         tasks: in topological order. Model inputs and outputs are tasks of duration 0 pinned to the host.
         tensors: the dependences.
         links: one for every ordered pair of processors.
+        converters: one for every processor with private modes.
 
     Raises:
         InternalError: if any of this does not hold.
@@ -93,6 +122,7 @@ class Problem:
     tasks: tuple[Task, ...]
     tensors: tuple[Tensor, ...]
     links: tuple[Link, ...]
+    converters: tuple[Converter, ...] = ()
 
     def __post_init__(self) -> None:
         _unique("processor", self.processors)
@@ -109,26 +139,47 @@ class Problem:
         _unique("link", (f"{source}->{target}" for source, target in pairs))
         wanted = {(p, q) for p in self.processors for q in self.processors if p != q}
         _require(set(pairs) == wanted, f"links must join every two processors both ways, not {sorted(pairs)}")
-        for link in self.links:
-            speed = link.bytes_per_us
-            _require(link.fixed_us >= 0 and speed > 0 and not math.isnan(speed), f"impossible {link}")
+        _unique("converter of", (converter.processor for converter in self.converters))
+        ways: tuple[Link | Converter, ...] = (*self.links, *self.converters)
+        for way in ways:
+            speed = way.bytes_per_us
+            _require(way.fixed_us >= 0 and speed > 0 and not math.isnan(speed), f"impossible {way}")
 
     def _check_modes(self, task: Task) -> None:
         _require(bool(task.modes), "it has no mode", task.name)
-        _unique(f"mode of {task.name}", (mode.processor for mode in task.modes))
+        places = (f"{mode.processor}{' in private memory' if mode.private else ''}" for mode in task.modes)
+        _unique(f"mode of {task.name}", places)
         for mode in task.modes:
             _require(mode.processor in self.processors, f"unknown processor {mode.processor}", task.name)
             _require(isinstance(mode.length_us, int), f"times are whole microseconds, not {mode}", task.name)
             _require(mode.duration_us >= 0 and mode.launch_us >= 0, f"negative time in {mode}", task.name)
             _require(not mode.launch_us or mode.processor != self.host, "the host launches itself", task.name)
+            convertible = not mode.private or mode.processor in {converter.processor for converter in self.converters}
+            _require(convertible, f"{mode.processor} has no converter to private memory", task.name)
 
-    def transfer_us(self, source: str, target: str, size_bytes: int) -> int:
-        """Delay until data that `source` made are visible to `target`; 0 on one processor."""
-        return 0 if source == target else self._links[source, target].transfer_us(size_bytes)
+    def transfer_us(self, source: Place, target: Place, size_bytes: int) -> int:
+        """Delay until data that were made in one place are visible in another; 0 within a place."""
+        if source == target:
+            return 0
+        ends = [processor for processor, private in (source, target) if private]
+        delay = sum(self._converters[processor].convert_us(size_bytes) for processor in ends)
+        if source[0] != target[0]:
+            delay += self._links[source[0], target[0]].transfer_us(size_bytes)
+        return delay
 
     @cached_property
     def _links(self) -> dict[tuple[str, str], Link]:
         return {(link.source, link.target): link for link in self.links}
+
+    @cached_property
+    def _converters(self) -> dict[str, Converter]:
+        return {converter.processor: converter for converter in self.converters}
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """Where results may lie: the shared memory of every processor, in their order, then what private there is."""
+        private = [(mode.processor, True) for task in self.tasks for mode in task.modes if mode.private]
+        return (*((name, False) for name in self.processors), *dict.fromkeys(private))
 
 
 @dataclass(frozen=True)

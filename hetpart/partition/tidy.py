@@ -18,7 +18,7 @@ def tidy(dag: Dag, schedule: Schedule) -> Schedule:
     while improved:
         improved = False
         for nodes in _candidates(dag, schedule):
-            for processor in range(dag.processors):
+            for processor in range(dag.places):
                 if moved := _moved(dag, schedule, nodes, processor):
                     schedule, improved = moved, True
             if improved:

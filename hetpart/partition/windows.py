@@ -61,12 +61,12 @@ def _window(dag: Dag, schedule: Schedule, before: list[int], inside: list[int], 
     none = Option(0, 0, ())
     edges = []
     for v in inside:
-        release, tail = [0] * dag.processors, [0] * dag.processors
+        release, tail = [0] * dag.places, [0] * dag.places
         for option in dag.options[v]:
             release[option.processor] = _release(dag, schedule, v, option, free, place)
             tail[option.processor] = _tail(dag, schedule, v, option, rest, upcoming)
-        edges.append((0, place[v], (tuple(release),) * dag.processors))
-        edges.append((place[v], sink, tuple((time,) * dag.processors for time in tail)))
+        edges.append((0, place[v], (tuple(release),) * dag.places))
+        edges.append((place[v], sink, tuple((time,) * dag.places for time in tail)))
         edges += [(place[v], place[w], delay) for w, delay in dag.successors[v] if w in place]
     options = ((none,), *(dag.options[v] for v in inside), (none,))
     return Dag(dag.processors, options, tuple(sorted(edges)))

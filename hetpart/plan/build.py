@@ -12,22 +12,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
-from hetpart.graph.layout import Layout
-from hetpart.plan.invocation import Argument, Constant, Invocation, Scratch, Value
+from hetpart.graph.layout import Blocked, Image, Layout
+from hetpart.plan.images import Stay, pool
+from hetpart.plan.invocation import Argument, Constant, Invocation, Private, Scratch, Value
 from hetpart.plan.memory import Allocation, place
-from hetpart.plan.plan import Buffer, Plan, Port, Step, Transfer, Wait
+from hetpart.plan.placed import Placed
+from hetpart.plan.plan import Buffer, ImageShape, Plan, Port, Step, Transfer, Wait
+from hetpart.plan.private import Borders, Copy
 from hetpart.plan.weights import Weights
-
-
-@dataclass(frozen=True)
-class Placed:
-    """What the planner needs of a placement: for each unit its processor, start and duration in microseconds."""
-
-    processor: dict[str, str]
-    start_us: dict[str, int]
-    duration_us: dict[str, int]
-    makespan_us: int
 
 
 def build_plan(
@@ -38,6 +32,8 @@ def build_plan(
     host: str,
     weights: Weights,
     observe: Sequence[str] = (),
+    borders: Borders | None = None,
+    copies: Mapping[Copy, PricedCall] | None = None,
 ) -> Plan:
     """The finished plan; its constants are added to `weights`.
 
@@ -49,10 +45,19 @@ def build_plan(
         host: the processor that owns the model's inputs and outputs.
         weights: where the constants go.
         observe: further values to keep and to offer as outputs, in their physical shape (for finding a fault).
+        borders: what lies in private memory, None if nothing does.
+        copies: the call and the time of each of its copies.
     """
-    builder = _Builder(assignment, placed, invocations, host, tuple(observe), {name: [] for name in kinds})
+    builder = _Builder(
+        assignment, placed, invocations, host, tuple(observe), borders or Borders(), copies or {},
+        {name: [] for name in kinds},
+    )  # fmt: skip
     builder.schedule()
     return builder.finish(dict(kinds), weights)
+
+
+PricedCall = tuple[Invocation, int]
+"""A kernel call, and how long it takes, in microseconds."""
 
 
 @dataclass
@@ -73,6 +78,8 @@ class _Builder:
     invocations: Mapping[str, Sequence[Invocation]]
     host: str
     observe: tuple[str, ...]
+    borders: Borders
+    copies: Mapping[Copy, PricedCall]
     drafts: dict[str, list[_Draft]]
     finished: dict[str, tuple[str, int]] = field(default_factory=dict)  # unit -> processor, count of its last step
     waited: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -87,6 +94,8 @@ class _Builder:
         for name in order:
             processor = self.placed.processor[name]
             unit = self.assignment.graph.units[name]
+            for copy in self.borders.before.get(name, ()):
+                self._copy(processor, copy)
             waits, transfers = self._meet(processor, self.assignment.kernel_reads(unit))
             calls = self.invocations[name]
             for index, call in enumerate(calls):
@@ -99,10 +108,17 @@ class _Builder:
                         self.placed.duration_us[name] if index == 0 else 0,
                     )
                 )
+            for copy in self.borders.after.get(name, ()):
+                self._copy(processor, copy)
             self.finished[name] = (processor, len(self.drafts[processor]))
         waits, transfers = self._meet(self.host, (*self.assignment.ports.values(), *self.observe))
         if waits or transfers:
             self.drafts[self.host].append(_Draft("(outputs)", Invocation("", (), ()), waits, transfers, 0))
+
+    def _copy(self, processor: str, copy: Copy) -> None:
+        call, predicted_us = self.copies[copy]
+        waits, transfers = self._meet(processor, (copy.value,)) if copy.kind == "in" else ((), ())
+        self.drafts[processor].append(_Draft(copy.unit, call, waits, transfers, predicted_us))
 
     def _meet(self, processor: str, values: Sequence[str]) -> tuple[tuple[Wait, ...], tuple[tuple[str, str], ...]]:
         """What a step on `processor` that reads `values` has to wait for and to bring over."""
@@ -123,7 +139,8 @@ class _Builder:
         return tuple(Wait(p, c) for p, c in sorted(counts.items())), tuple(transfers)
 
     def finish(self, kinds: dict[str, str], weights: Weights) -> Plan:
-        table = _BufferTable(self.assignment, self._offsets(), weights)
+        numbers, images = pool(self._stays())
+        table = _BufferTable(self.assignment, self.borders, self._offsets(), numbers, weights)
         processors = {}
         for name, drafts in self.drafts.items():
             processors[name] = tuple(
@@ -148,8 +165,26 @@ class _Builder:
         outputs += tuple(table.physical_port(value) for value in self.observe)
         return Plan(
             processors, tuple(table.buffers), inputs, outputs, table.arena_bytes,
-            weights.size_bytes, self.placed.makespan_us, kinds,
+            weights.size_bytes, self.placed.makespan_us, kinds, images=images,
         )  # fmt: skip
+
+    def _stays(self) -> list[Stay]:
+        """How long each value needs an image."""
+        stays: dict[str, Stay] = {}
+        for drafts in self.drafts.values():
+            for index, draft in enumerate(drafts):
+                for argument in draft.call.args:
+                    form = self.borders.layouts[argument.name] if isinstance(argument, Private) else None
+                    if not isinstance(form, Image):
+                        continue
+                    root = self.borders.roots[argument.name]
+                    whole = self.assignment.layouts[root]
+                    if not isinstance(whole, Blocked):
+                        raise InternalError("layout-form", "only a map can lie in an image", node=root)
+                    shape = ImageShape(whole.blocks * whole.w, whole.n * whole.h, form.dtype)
+                    first = stays[root].first if root in stays else index
+                    stays[root] = Stay(root, shape, first, index)
+        return list(stays.values())
 
     def _offsets(self) -> tuple[dict[str, int], int]:
         """Arena offsets of all root values and scratches."""
@@ -160,13 +195,13 @@ class _Builder:
         for drafts in self.drafts.values():
             for draft in drafts:
                 for argument in draft.call.args:
-                    if isinstance(argument, Constant):
+                    if isinstance(argument, Constant) or _in_image(self.borders, argument):
                         continue
-                    name, size = _root(self.assignment, draft.unit, argument)
+                    name, size = _root(self.assignment, self.borders, draft.unit, argument)
                     sizes[name] = size
                     touched.setdefault(name, set()).add(index)
                 for value, _ in draft.transfers:
-                    name, size = _root(self.assignment, draft.unit, Value(value))
+                    name, size = _root(self.assignment, self.borders, draft.unit, Value(value))
                     sizes[name] = size
                     touched.setdefault(name, set()).add(index)
                 index += 1
@@ -208,8 +243,16 @@ class _Builder:
         return later
 
 
-def _root(assignment: Assignment, unit: str, argument: Argument) -> tuple[str, int]:
-    """The allocation behind an argument, and its size."""
+def _in_image(borders: Borders, argument: Argument) -> bool:
+    return isinstance(argument, Private) and isinstance(borders.layouts[argument.name], Image)
+
+
+def _root(assignment: Assignment, borders: Borders, unit: str, argument: Argument) -> tuple[str, int]:
+    """The allocation in the arena behind an argument, and its size."""
+    if isinstance(argument, Private):
+        root = borders.roots[argument.name]
+        itemsize = np.dtype(borders.layouts[argument.name].dtype).itemsize
+        return _private(root), assignment.layouts[root].size_bytes * itemsize // 4
     if isinstance(argument, Scratch):
         return f"{unit}:{argument.name}", argument.layout.size_bytes
     if isinstance(argument, Value):
@@ -218,13 +261,26 @@ def _root(assignment: Assignment, unit: str, argument: Argument) -> tuple[str, i
     raise TypeError("constants are not in the arena")
 
 
+def _private(value: str) -> str:
+    return f"{value}:private"
+
+
 class _BufferTable:
     """Numbers the buffers in the order of first use."""
 
-    def __init__(self, assignment: Assignment, offsets: tuple[dict[str, int], int], weights: Weights) -> None:
+    def __init__(
+        self,
+        assignment: Assignment,
+        borders: Borders,
+        offsets: tuple[dict[str, int], int],
+        images: Mapping[str, int],
+        weights: Weights,
+    ) -> None:
         self.buffers: list[Buffer] = []
         self.arena_bytes = offsets[1]
         self._assignment = assignment
+        self._borders = borders
+        self._images = images
         self._offsets = offsets[0]
         self._weights = weights
         self._known: dict[Buffer, int] = {}
@@ -233,13 +289,28 @@ class _BufferTable:
         if isinstance(argument, Constant):
             data = argument.data
             offset = self._weights.add(data)
-            return self._number(Buffer("", "weights", offset, data.nbytes, str(data.dtype), data.shape), argument.name)
-        name, _ = _root(self._assignment, unit, argument)
+            space = "texture" if argument.image else "weights"
+            return self._number(Buffer("", space, offset, data.nbytes, str(data.dtype), data.shape), argument.name)
+        if isinstance(argument, Private):
+            return self._private(argument.name)
+        name, _ = _root(self._assignment, self._borders, unit, argument)
         if isinstance(argument, Scratch):
             return self._arena(name, self._offsets[name], argument.layout, name)
         _, offset = self._assignment.root(argument.name)
         layout = self._assignment.layouts[argument.name]
         return self._arena(argument.name, self._offsets[name] + offset, layout, name)
+
+    def _private(self, value: str) -> int:
+        """A value in private memory: columns of an image, or a stretch of the arena that only the GPU uses."""
+        form, root = self._borders.layouts[value], self._borders.roots[value]
+        if isinstance(form, Image):
+            _, columns, _ = form.physical_shape
+            start, name, shared = form.first * form.w, _private(value), _private(root) if root != value else ""
+            view = Buffer("", "image", start, columns, form.dtype, form.physical_shape, shared, self._images[root])
+            return self._number(replace(view, name=name), name)
+        whole = self._assignment.root(value)[1] - self._assignment.root(root)[1]
+        offset = whole * np.dtype(form.dtype).itemsize // 4
+        return self._arena(_private(value), self._offsets[_private(root)] + offset, form, _private(root))
 
     def port(self, name: str, value: str) -> Port:
         kind = self._assignment.graph.types[value]

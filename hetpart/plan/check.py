@@ -25,6 +25,9 @@ _DEVICE_ALIGNMENT = 128
 
 _KINDS = ("cpu", "opencl", "hexagon")
 
+_TEXELS = ("float32", "float16")
+"""What a texel may be made of."""
+
 
 def check_plan(plan: Plan) -> None:
     """Returns if `plan` runs to its end and every kernel reads what is meant for it, on every timing.
@@ -33,6 +36,9 @@ def check_plan(plan: Plan) -> None:
         InternalError: ``plan-deadlock``, or ``bad-plan`` with the violation; `node` is the unit concerned.
     """
     host = _check_processors(plan)
+    for image in plan.images:
+        if min(image.width, image.height) < 1 or image.dtype not in _TEXELS:
+            _fail(f"there can be no image {image}")
     for buffer in plan.buffers:
         _check_buffer(buffer, plan)
     for processor, steps in plan.processors.items():
@@ -57,7 +63,10 @@ def _check_processors(plan: Plan) -> str:
 
 
 def _check_buffer(buffer: Buffer, plan: Plan) -> None:
-    spaces = {"arena": plan.arena_bytes, "weights": plan.weights_bytes}
+    if buffer.space == "image":
+        _check_view(buffer, plan)
+        return
+    spaces = {"arena": plan.arena_bytes, "weights": plan.weights_bytes, "texture": plan.weights_bytes}
     if buffer.space not in spaces:
         _fail(f"buffer {buffer.name} is in the unknown space {buffer.space}")
     if buffer.offset < 0 or buffer.size < 0 or buffer.offset + buffer.size > spaces[buffer.space]:
@@ -69,6 +78,31 @@ def _check_buffer(buffer: Buffer, plan: Plan) -> None:
         _fail(f"buffer {buffer.name} has {buffer.size} bytes, its shape needs {needed}")
 
 
+def _check_view(buffer: Buffer, plan: Plan) -> None:
+    """A view of an image: its columns and rows, in texels."""
+    if not 0 <= buffer.image < len(plan.images):
+        _fail(f"buffer {buffer.name} is in image {buffer.image} of {len(plan.images)}")
+    image = plan.images[buffer.image]
+    rows, columns, channels = buffer.shape
+    if buffer.offset < 0 or buffer.size != columns or buffer.offset + columns > image.width or rows > image.height:
+        _fail(
+            f"buffer {buffer.name} is columns {buffer.offset} to {buffer.offset + buffer.size}, {rows} rows of {image}"
+        )
+    if channels != 4 or buffer.dtype != image.dtype:
+        _fail(f"buffer {buffer.name} of {buffer.dtype}[{channels}] is in {image}")
+
+
+def _check_images(step: Step, processor: str, plan: Plan) -> None:
+    """Images belong to the GPU, and no kernel reads and writes one."""
+    spaces = {plan.buffers[index].space for index in (*step.args, *(t.buffer for t in step.transfers))}
+    if plan.kinds[processor] != "opencl" and spaces & {"image", "texture"}:
+        _fail(f"a step of {processor} uses an image", step.unit)
+    views = [(position, plan.buffers[index]) for position, index in enumerate(step.args)]
+    written = {buffer.image for position, buffer in views if position in step.writes}
+    if both := {buffer.image for position, buffer in views if position not in step.writes} & written - {-1}:
+        _fail(f"kernel {step.kernel} reads and writes image {min(both)}", step.unit)
+
+
 def _check_step(step: Step, processor: str, host: str, plan: Plan) -> None:
     unit = step.unit
     if not step.kernel and (step.args or processor != host):
@@ -76,14 +110,16 @@ def _check_step(step: Step, processor: str, host: str, plan: Plan) -> None:
     for index in (*step.args, *(transfer.buffer for transfer in step.transfers)):
         if not 0 <= index < len(plan.buffers):
             _fail(f"there is no buffer {index}", unit)
-        if plan.kinds[processor] != "cpu" and plan.buffers[index].offset % _DEVICE_ALIGNMENT:
+        sub_buffer = plan.kinds[processor] != "cpu" and plan.buffers[index].space != "image"
+        if sub_buffer and plan.buffers[index].offset % _DEVICE_ALIGNMENT:
             _fail(f"{processor} needs buffer {plan.buffers[index].name} on {_DEVICE_ALIGNMENT} bytes", unit)
+    _check_images(step, processor, plan)
     if any(not 0 <= position < len(step.args) for position in step.writes) or len(set(step.writes)) < len(step.writes):
         _fail(f"writes {step.writes} are not distinct positions of {len(step.args)} arguments", unit)
     if step.kernel and not step.writes:
         _fail(f"kernel {step.kernel} writes nothing", unit)
     for position in step.writes:
-        if plan.buffers[step.args[position]].space != "arena":
+        if plan.buffers[step.args[position]].space in ("weights", "texture"):
             _fail(f"kernel {step.kernel} writes to the constant {plan.buffers[step.args[position]].name}", unit)
     if len({wait.processor for wait in step.waits}) < len(step.waits):
         _fail("it waits twice for one processor", unit)
@@ -97,7 +133,7 @@ def _check_step(step: Step, processor: str, host: str, plan: Plan) -> None:
         if transfer.source == processor or transfer.source not in plan.processors:
             _fail(f"a step of {processor} has a transfer from {transfer.source}", unit)
         if plan.buffers[transfer.buffer].space != "arena":
-            _fail(f"the constant {plan.buffers[transfer.buffer].name} is transferred", unit)
+            _fail(f"{plan.buffers[transfer.buffer].name} in {plan.buffers[transfer.buffer].space} is transferred", unit)
 
 
 def _check_launch(step: Step, kind: str) -> None:

@@ -1,6 +1,7 @@
 """Who touches which bytes of the arena, in which order: the memory half of the check of a `Plan`.
 
-The arena is cut where any buffer starts or ends. On each of the pieces, with happens-before as the only order:
+The arena is cut where any buffer starts or ends, and so is each image, by columns. On each of the pieces, with
+happens-before as the only order:
 
 * any two writers are ordered, and each is ordered with every reader;
 * a reader finds bytes that were last written under its own value (same root), and by somebody;
@@ -59,14 +60,22 @@ def _accesses(plan: Plan, host: str, turns: list[Turn]) -> Iterator[_Access]:
         for transfer in step.transfers:
             yield _Access(at, turn.processor, step.unit, buffers[transfer.buffer], False, transfer.source)
         for position, index in enumerate(step.args):
-            if buffers[index].space == "arena":
+            if buffers[index].space in ("arena", "image"):
                 yield _Access(at, turn.processor, step.unit, buffers[index], position in step.writes)
     for port in plan.outputs:
         yield _Access(len(turns) + 1, host, port.name, buffers[port.buffer], False)
 
 
 def _pieces(accesses: Iterator[_Access]) -> Iterator[list[_Access]]:
-    """The accesses to each piece of the arena between two neighbouring ends of buffers, by a sweep over the bytes."""
+    """The accesses to each piece of the arena or of an image between two neighbouring ends of buffers."""
+    spaces: dict[int, list[_Access]] = {}
+    for access in accesses:
+        spaces.setdefault(access.buffer.image, []).append(access)
+    for inside in spaces.values():
+        yield from _sweep(inside)
+
+
+def _sweep(accesses: list[_Access]) -> Iterator[list[_Access]]:
     starting: dict[int, list[_Access]] = {}
     ending: dict[int, set[_Access]] = {}
     for access in accesses:

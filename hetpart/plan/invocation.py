@@ -16,12 +16,20 @@ class Value:
     name: str
 
 
+@dataclass(frozen=True)
+class Private:
+    """An activation in its processor's private memory, by the name of the value."""
+
+    name: str
+
+
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """Read-only data in the form the kernel wants; `name` is for people."""
+    """Read-only data in the form the kernel wants: an array, or texels of an image. `name` is for people."""
 
     name: str
     data: np.ndarray
+    image: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Scratch:
     layout: Plain
 
 
-Argument = Value | Constant | Scratch
+Argument = Value | Private | Constant | Scratch
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
 """The plan: what each processor runs, in which order, on which bytes. Pure data; the C runtime executes it as it is.
 
-Memory. All activations lie in one arena, all constants in the weights file; a `Buffer` is a typed view of one of the
-two. Buffers may overlap only if their lifetimes do not, or if one is a view of the other.
+Memory. All activations that processors share lie in one arena, all constants in the weights file; a `Buffer` is a typed
+view of one of the two. Buffers may overlap only if their lifetimes do not, or if one is a view of the other. A GPU may
+also keep activations in a pool of images, which nobody else sees, and read constants as images.
 
 Order. `Step` s are listed per processor and run in that order. Where a step needs something from another processor
 it waits until that processor has finished a given number of its steps; there are no other events.
@@ -18,13 +19,16 @@ class Buffer:
 
     Attributes:
         name: the ONNX value or constant it holds (scratch: the unit's name and a suffix).
-        space: ``arena``, or ``weights`` for the read-only constants file.
+        space: ``arena``; ``weights`` for the read-only constants file; ``texture``, constants that the GPU reads as an
+            image; ``image``, a view of one of the plan's images.
         offset: bytes from the start of the space, a multiple of 64 (128 for buffers the GPU reads or writes).
         size: bytes.
         dtype: numpy name.
         shape: physical shape (see hetpart.graph.layout).
+            In an image: the first column and the number of columns, in texels of shape (rows, columns, 4).
         root: name of the value whose bytes this one shares (a view, or a slice of a concatenation); empty if it has
             its own. Buffers with one root may overlap at any time, others only while one of them is dead.
+        image: index of the plan's image, -1 outside of images.
     """
 
     name: str
@@ -34,6 +38,20 @@ class Buffer:
     dtype: str
     shape: tuple[int, ...]
     root: str = ""
+    image: int = -1
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """An image of four channels; `dtype` is ``float32`` or ``float16``, width and height count texels."""
+
+    width: int
+    height: int
+    dtype: str
+
+    @property
+    def texels(self) -> int:
+        return self.width * self.height
 
 
 @dataclass(frozen=True)
@@ -103,6 +121,7 @@ class Plan:
     Attributes:
         processors: name -> its steps, in order.
         kinds: name -> ``cpu``, ``opencl`` or ``hexagon``.
+        images: the pool of images of the GPU's values.
         threads: name -> threads (cores) that the steps' times are predicted for; 1 where it says nothing.
     """
 
@@ -115,3 +134,4 @@ class Plan:
     predicted_us: int = 0
     kinds: dict[str, str] = field(default_factory=dict)
     threads: dict[str, int] = field(default_factory=dict)
+    images: tuple[ImageShape, ...] = ()

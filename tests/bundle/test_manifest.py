@@ -30,7 +30,7 @@ def test_keys_are_sorted(contents: BundleContents) -> None:
     ("changes", "code"),
     [
         ({"format": "other"}, "not-a-bundle"),
-        ({"schema": 2}, "version-mismatch"),
+        ({"schema": 99}, "version-mismatch"),
         ({"schema": None}, "version-mismatch"),
         ({"inputs": None}, "corrupt-manifest"),
         ({"inputs": [{"name": "x"}]}, "corrupt-manifest"),

@@ -8,6 +8,7 @@ from itertools import product
 from hypothesis import strategies as st
 
 from hetpart.partition import Link, Mode, Problem, Task, Tensor
+from hetpart.partition.problem import Converter, Place
 
 PROCESSORS = ("cpu", "gpu", "dsp")
 
@@ -24,9 +25,16 @@ def problems(draw: st.DrawFn, *, largest: int = 7, processors: tuple[int, ...] =
         else:
             able = draw(st.lists(st.sampled_from(names), min_size=1, unique=True))
             modes = [
-                Mode(p, draw(st.integers(0, 20)), 0 if p == "cpu" else draw(st.sampled_from([0, 0, 1, 4])))
+                Mode(
+                    p,
+                    draw(st.integers(0, 20)),
+                    0 if p == "cpu" else draw(st.sampled_from([0, 0, 1, 4])),
+                    p == "gpu" and draw(st.booleans()),
+                )
                 for p in able
             ]
+            if draw(st.integers(0, 5)) == 0 and "gpu" in names and not any(mode.private for mode in modes):
+                modes.append(Mode("gpu", draw(st.integers(0, 20)), 1, private=True))
         tasks.append(Task(f"t{i}", tuple(modes)))
     tensors = []
     for i in range(count - 1):
@@ -39,7 +47,8 @@ def problems(draw: st.DrawFn, *, largest: int = 7, processors: tuple[int, ...] =
         for p, q in product(names, names)
         if p != q
     )
-    return Problem(names, "cpu", tuple(tasks), tuple(tensors), links)
+    converters = (Converter("gpu", draw(st.integers(0, 3)), 2.0),) if "gpu" in names else ()
+    return Problem(names, "cpu", tuple(tasks), tuple(tensors), links, converters)
 
 
 def optimum(problem: Problem) -> int:
@@ -49,11 +58,13 @@ def optimum(problem: Problem) -> int:
         for consumer in tensor.consumers:
             producers[consumer].append(tensor)
     best = sum(max(mode.length_us for mode in task.modes) for task in problem.tasks) + sum(
-        max([0, *(link.transfer_us(tensor.size_bytes) for link in problem.links)]) for tensor in problem.tensors
+        max([0, *(link.transfer_us(tensor.size_bytes) for link in problem.links)])
+        + 2 * sum(converter.convert_us(tensor.size_bytes) for converter in problem.converters)
+        for tensor in problem.tensors
     )
 
-    def extend(done: dict[str, tuple[str, int]], free: dict[str, int], last: int) -> None:
-        """`done`: task -> (processor, finish)."""
+    def extend(done: dict[str, tuple[Place, int]], free: dict[str, int], last: int) -> None:
+        """`done`: task -> (place, finish)."""
         nonlocal best
         if len(done) == len(problem.tasks):
             best = min(best, last)
@@ -62,7 +73,7 @@ def optimum(problem: Problem) -> int:
             start = 0
             for tensor in producers[task.name]:
                 source, finish = done[tensor.producer]
-                start = max(start, finish + problem.transfer_us(source, mode.processor, tensor.size_bytes))
+                start = max(start, finish + problem.transfer_us(source, mode.place, tensor.size_bytes))
             if mode.length_us:
                 start = max(start, free[mode.processor])
             if mode.launch_us:
@@ -75,9 +86,9 @@ def optimum(problem: Problem) -> int:
                 now[problem.host] = start + mode.launch_us
             if mode.length_us:
                 now[mode.processor] = finish
-            extend({**done, task.name: (mode.processor, finish)}, now, max(last, finish))
+            extend({**done, task.name: (mode.place, finish)}, now, max(last, finish))
 
-    def candidates(done: dict[str, tuple[str, int]]) -> Iterator[tuple[Task, Mode]]:
+    def candidates(done: dict[str, tuple[Place, int]]) -> Iterator[tuple[Task, Mode]]:
         for task in problem.tasks:
             if task.name not in done and all(tensor.producer in done for tensor in producers[task.name]):
                 for mode in task.modes:

@@ -52,9 +52,9 @@ def test_times() -> None:
     assert B.modes[1].length_us == 3
     assert B.mode_on("gpu") == Mode("gpu", 2, 1)
     assert B.mode_on("dsp") is None
-    assert GOOD.transfer_us("cpu", "gpu", 100) == 20 + 4
-    assert GOOD.transfer_us("gpu", "cpu", 0) == 25
-    assert GOOD.transfer_us("gpu", "gpu", 100) == 0
+    assert GOOD.transfer_us(("cpu", False), ("gpu", False), 100) == 20 + 4
+    assert GOOD.transfer_us(("gpu", False), ("cpu", False), 0) == 25
+    assert GOOD.transfer_us(("gpu", False), ("gpu", False), 100) == 0
 
 
 def test_gap() -> None:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hetpart.graph.assign import Assignment, assign
 from hetpart.graph.layout import Plain
 from hetpart.kernels.select import select
-from hetpart.plan.build import Placed, build_plan
+from hetpart.plan.build import build_plan
 from hetpart.plan.check import check_plan
 from hetpart.plan.invocation import Argument, Constant, Invocation, Scratch, Value
+from hetpart.plan.placed import Placed
 from hetpart.plan.plan import Plan, Step
 from hetpart.plan.weights import Weights
 from tests.unit_graphs import units_of

@@ -31,7 +31,7 @@ def manifest(**values: object) -> Manifest:
 
 def test_without_decision_and_placement() -> None:
     text = printed(manifest())
-    assert text.startswith("net[bold] for target phone\nbundle schema 1, written by hetpart 0.1.0\n")
+    assert text.startswith("net[bold] for target phone\nbundle schema 2, written by hetpart 0.1.0\n")
     assert "input x[/red]: float32[1, 3]\noutput y: int64[]\n" in text
     assert "does not say how the placement came about" in text
 

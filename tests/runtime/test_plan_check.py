@@ -143,7 +143,7 @@ def test_parts_that_are_not_what_they_should_be(
 
 def test_plan_of_another_version(checked_runner: Path, damaged: Path, toy: Path) -> None:
     data = (toy / "plan.bin").read_bytes()
-    (damaged / "plan.bin").write_bytes(resealed(data[:8] + struct.pack("<I", 2) + data[12:]))
+    (damaged / "plan.bin").write_bytes(resealed(data[:8] + struct.pack("<I", 99) + data[12:]))
     done = run(checked_runner, damaged, "--repeat", "0")
-    assert "plan format 2" in done.stderr
+    assert "plan format 99" in done.stderr
     assert "[version-mismatch]" in done.stderr

@@ -25,7 +25,8 @@ struct opencl {
     cl_command_queue queue;
     cl_program program;
     cl_mem arena;
-    cl_mem *buffers;    /* per buffer of the plan; NULL where OpenCL does not touch it */
+    cl_mem *buffers;    /* per buffer of the plan; NULL where OpenCL does not touch it, and for views of images */
+    cl_mem *images;     /* per image of the plan */
     cl_kernel *kernels; /* per step, arguments set */
     struct command *commands;
     uint32_t command_count;
@@ -35,6 +36,13 @@ struct opencl {
 /* `open` and `close` of struct processor_kind; `self->state` is a struct opencl between them. */
 hp_code hp_opencl_open_processor(struct processor *self, hp_error *error);
 void hp_opencl_close_processor(struct processor *self);
+
+/* The memory object of a plan buffer, made at its first use (opencl_memory.c). */
+hp_code hp_opencl_memory(struct processor *self, uint32_t index, cl_mem *memory, hp_error *error);
+
+/* The arena and the images. */
+hp_code hp_opencl_open_memory(struct processor *self, hp_error *error);
+void hp_opencl_close_memory(struct processor *self);
 
 /* Drop the events of the last run. */
 void hp_opencl_release_events(struct opencl *gpu);

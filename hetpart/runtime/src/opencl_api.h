@@ -25,6 +25,17 @@ typedef struct {
     size_t origin, size;
 } cl_buffer_region;
 
+typedef struct {
+    cl_uint order, type;
+} cl_image_format;
+
+typedef struct {
+    cl_uint type;
+    size_t width, height, depth, array_size, row_pitch, slice_pitch;
+    cl_uint mip_levels, samples;
+    cl_mem buffer;
+} cl_image_desc;
+
 enum {
     CL_SUCCESS = 0,
     CL_FALSE = 0,
@@ -34,8 +45,15 @@ enum {
     CL_MEM_USE_HOST_PTR = 1 << 3,
     CL_MEM_COPY_HOST_PTR = 1 << 5,
     CL_DEVICE_TYPE_GPU = 1 << 2,
+    CL_DEVICE_IMAGE2D_MAX_WIDTH = 0x1011,
+    CL_DEVICE_IMAGE2D_MAX_HEIGHT = 0x1012,
+    CL_DEVICE_IMAGE_SUPPORT = 0x1016,
     CL_DEVICE_MEM_BASE_ADDR_ALIGN = 0x1019,
     CL_DEVICE_NAME = 0x102B,
+    CL_RGBA = 0x10B5,
+    CL_HALF_FLOAT = 0x10DD,
+    CL_FLOAT = 0x10DE,
+    CL_MEM_OBJECT_IMAGE2D = 0x10F1,
     CL_BUFFER_CREATE_TYPE_REGION = 0x1220,
     CL_PROGRAM_BUILD_LOG = 0x1183,
     CL_KERNEL_WORK_GROUP_SIZE = 0x11B0,
@@ -57,6 +75,8 @@ enum {
     F(cl_int, ReleaseCommandQueue, (cl_command_queue))                                                                 \
     F(cl_mem, CreateBuffer, (cl_context, cl_bitfield, size_t, void *, cl_int *))                                       \
     F(cl_mem, CreateSubBuffer, (cl_mem, cl_bitfield, cl_uint, const void *, cl_int *))                                 \
+    F(cl_mem, CreateImage,                                                                                             \
+      (cl_context, cl_bitfield, const cl_image_format *, const cl_image_desc *, void *, cl_int *))                     \
     F(cl_int, ReleaseMemObject, (cl_mem))                                                                              \
     F(cl_program, CreateProgramWithSource, (cl_context, cl_uint, const char **, const size_t *, cl_int *))             \
     F(cl_int, BuildProgram,                                                                                            \

@@ -1,15 +1,4 @@
-/*
- * Preparing a GPU: device, program, buffers, kernels with their arguments, and the list of commands of a run.
- *
- * Memory. The arena is one cl_mem with CL_MEM_USE_HOST_PTR over the host's arena, each plan buffer a sub-buffer of it.
- * What crosses over is written and read explicitly, from and to the very host memory the sub-buffer lies on. OpenCL
- * 1.2 (5.2.2, notes on clEnqueueReadBuffer and clEnqueueWriteBuffer) allows that pointer provided that all commands
- * on the buffer are done and none starts before the copy ends: one in-order queue. Where device and host share the
- * memory the driver sees equal addresses and copies nothing; where the driver keeps a copy of its own, these are the
- * copies that are needed and no others. Mapping would need no less work for the driver, but gives the CPU a region
- * only between map and unmap, so each buffer's ownership would have to be tracked and mapped before the CPU writes.
- * Weights are copied in once (CL_MEM_COPY_HOST_PTR): their pages in the file's mapping can then be dropped.
- */
+/* Preparing a GPU: device, program, kernels with their arguments, and the list of commands of a run. */
 #include "file.h"
 #include "opencl.h"
 #include "thread.h"
@@ -85,38 +74,6 @@ static hp_code build_program(struct processor *self, hp_error *error)
     return HP_OK;
 }
 
-/* The memory object of a plan buffer, made at its first use. */
-static hp_code make_buffer(struct processor *self, uint32_t index, hp_error *error)
-{
-    struct opencl *gpu = self->state;
-    const struct machine *machine = self->machine;
-    const struct plan_buffer *buffer = &machine->plan.buffers[index];
-    const char *name = plan_string(&machine->plan, buffer->name);
-    cl_int status = CL_SUCCESS;
-    if (gpu->buffers[index]) {
-        return HP_OK;
-    }
-    if (buffer->bytes == 0) {
-        return hp_fail(error, HP_PLAN, "buffer \"%s\" of an OpenCL step is empty", name);
-    }
-    if (buffer->space == SPACE_WEIGHTS) {
-        gpu->buffers[index] = gpu->api.CreateBuffer(gpu->context, CL_MEM_READ_ONLY | CL_MEM_COPY_HOST_PTR,
-                                                    buffer->bytes, machine->weights + buffer->offset, &status);
-    } else {
-        cl_uint alignment_bits = 0;
-        gpu->api.GetDeviceInfo(gpu->device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof alignment_bits, &alignment_bits,
-                               NULL);
-        if (alignment_bits && buffer->offset % (alignment_bits / 8) != 0) {
-            return hp_fail(error, HP_OPENCL, "buffer \"%s\" is at %llu, %s wants multiples of %u bytes", name,
-                           (unsigned long long)buffer->offset, gpu->device_name, alignment_bits / 8);
-        }
-        cl_buffer_region region = {buffer->offset, buffer->bytes};
-        gpu->buffers[index] = gpu->api.CreateSubBuffer(gpu->arena, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION,
-                                                       &region, &status);
-    }
-    return gpu->buffers[index] ? HP_OK : hp_opencl_failed(gpu, "buffer", name, status, error);
-}
-
 static hp_code make_kernel(struct processor *self, uint32_t index, hp_error *error)
 {
     struct opencl *gpu = self->state;
@@ -129,12 +86,12 @@ static hp_code make_kernel(struct processor *self, uint32_t index, hp_error *err
         return hp_opencl_failed(gpu, "kernel", name, status, error);
     }
     for (uint32_t a = 0; a < step->arg_count; a++) {
-        uint32_t buffer = plan_arg_buffer(plan->args[step->first_arg + a]);
-        hp_code code = make_buffer(self, buffer, error);
+        cl_mem memory;
+        hp_code code = hp_opencl_memory(self, plan_arg_buffer(plan->args[step->first_arg + a]), &memory, error);
         if (code) {
             return code;
         }
-        if ((status = gpu->api.SetKernelArg(kernel, a, sizeof(cl_mem), &gpu->buffers[buffer]))) {
+        if ((status = gpu->api.SetKernelArg(kernel, a, sizeof(cl_mem), &memory))) {
             return hp_opencl_failed(gpu, "argument of kernel", name, status, error);
         }
     }
@@ -181,7 +138,8 @@ static hp_code add_reads(struct processor *self, uint32_t index, hp_error *error
                     known = known || gpu->commands[c].buffer == transfer->buffer;
                 }
                 if (!known) {
-                    hp_code code = make_buffer(self, transfer->buffer, error);
+                    cl_mem memory;
+                    hp_code code = hp_opencl_memory(self, transfer->buffer, &memory, error);
                     if (code) {
                         return code;
                     }
@@ -202,7 +160,8 @@ static hp_code make_commands(struct processor *self, hp_error *error)
         hp_code code;
         for (uint32_t t = 0; t < step->transfer_count; t++) {
             uint32_t buffer = plan->transfers[step->first_transfer + t].buffer;
-            if ((code = make_buffer(self, buffer, error))) {
+            cl_mem memory;
+            if ((code = hp_opencl_memory(self, buffer, &memory, error))) {
                 return code;
             }
             add_command(gpu, COMMAND_WRITE, i, buffer);
@@ -226,16 +185,16 @@ hp_code hp_opencl_open_processor(struct processor *self, hp_error *error)
     const struct plan_header *header = machine->plan.header;
     struct opencl *gpu = self->state = calloc(1, sizeof *gpu);
     hp_code code;
-    cl_int status;
     if (!gpu) {
         return hp_fail(error, HP_MEMORY, "no memory");
     }
     size_t commands = (size_t)self->plan->step_count + header->transfer_count + 1;
     gpu->buffers = calloc((size_t)header->buffer_count + 1, sizeof *gpu->buffers);
+    gpu->images = calloc((size_t)header->image_count + 1, sizeof *gpu->images);
     gpu->kernels = calloc((size_t)self->plan->step_count + 1, sizeof *gpu->kernels);
     gpu->last = calloc((size_t)self->plan->step_count + 1, sizeof *gpu->last);
     gpu->commands = calloc(commands, sizeof *gpu->commands);
-    if (!gpu->buffers || !gpu->kernels || !gpu->last || !gpu->commands) {
+    if (!gpu->buffers || !gpu->images || !gpu->kernels || !gpu->last || !gpu->commands) {
         return hp_fail(error, HP_MEMORY, "no memory for %zu OpenCL commands", commands);
     }
     if (self->plan->step_count == 0) {
@@ -244,12 +203,8 @@ hp_code hp_opencl_open_processor(struct processor *self, hp_error *error)
     if ((code = open_device(self, error)) || (code = build_program(self, error))) {
         return code;
     }
-    if (machine->arena) {
-        gpu->arena = gpu->api.CreateBuffer(gpu->context, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, header->arena_bytes,
-                                           machine->arena, &status);
-        if (!gpu->arena) {
-            return hp_opencl_failed(gpu, "buffer", "arena", status, error);
-        }
+    if ((code = hp_opencl_open_memory(self, error))) {
+        return code;
     }
     return make_commands(self, error);
 }
@@ -276,14 +231,7 @@ void hp_opencl_close_processor(struct processor *self)
             gpu->api.ReleaseKernel(gpu->kernels[i]);
         }
     }
-    for (uint32_t i = 0; gpu->buffers && i < self->machine->plan.header->buffer_count; i++) {
-        if (gpu->buffers[i]) {
-            gpu->api.ReleaseMemObject(gpu->buffers[i]);
-        }
-    }
-    if (gpu->arena) {
-        gpu->api.ReleaseMemObject(gpu->arena);
-    }
+    hp_opencl_close_memory(self);
     if (gpu->program) {
         gpu->api.ReleaseProgram(gpu->program);
     }
@@ -297,6 +245,7 @@ void hp_opencl_close_processor(struct processor *self)
     free(gpu->commands);
     free(gpu->last);
     free(gpu->kernels);
+    free(gpu->images);
     free(gpu->buffers);
     free(gpu);
 }

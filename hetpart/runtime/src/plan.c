@@ -99,6 +99,7 @@ hp_code hp_plan_read(const char *path, struct plan *plan, hp_error *error)
     uint64_t end = sizeof *header;
     plan->dims = table(plan, &end, header->dim_count, sizeof *plan->dims);
     plan->processors = table(plan, &end, header->processor_count, sizeof *plan->processors);
+    plan->images = table(plan, &end, header->image_count, sizeof *plan->images);
     plan->buffers = table(plan, &end, header->buffer_count, sizeof *plan->buffers);
     plan->inputs = table(plan, &end, header->input_count, sizeof *plan->inputs);
     plan->outputs = table(plan, &end, header->output_count, sizeof *plan->outputs);

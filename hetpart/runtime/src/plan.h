@@ -2,7 +2,7 @@
  * The plan file: what each processor runs, in which order, on which bytes.
  *
  * Little-endian. A header, then arrays of the structs below, without gaps, in the order of the pointers in
- * `struct plan`: dims, processors, buffers, inputs, outputs, steps, waits, transfers, args, strings. A string is an
+ * `struct plan`: dims, processors, images, buffers, inputs, outputs, steps, waits, transfers, args, strings. A string is an
  * offset into `strings`, where it ends with a NUL. Written by hetpart/bundle/planfile.py, which names each field.
  */
 #ifndef HP_PLAN_H
@@ -12,9 +12,10 @@
 
 #include <stdbool.h>
 
-enum { PLAN_VERSION = 1, PLAN_MAX_PROCESSORS = 8, PLAN_MAX_DIMS = 16, PLAN_MAX_THREADS = 64 };
+enum { PLAN_VERSION = 2, PLAN_MAX_PROCESSORS = 8, PLAN_MAX_DIMS = 16, PLAN_MAX_THREADS = 64 };
 enum { KIND_CPU = 1, KIND_OPENCL = 2, KIND_HEXAGON = 3 };
-enum { SPACE_ARENA = 0, SPACE_WEIGHTS = 1 };
+enum { SPACE_ARENA = 0, SPACE_WEIGHTS = 1, SPACE_IMAGE = 2, SPACE_TEXTURE = 3 };
+enum { DTYPE_FLOAT16 = 0x11002, DTYPE_FLOAT32 = 0x12002 };
 enum { STEP_RANGED = 1 };
 #define PLAN_ARG_WRITTEN 0x80000000u /* set in an arg that the kernel writes */
 
@@ -23,18 +24,25 @@ struct plan_header {
     uint32_t version;
     uint32_t crc32; /* of all bytes behind this field */
     uint64_t file_bytes, arena_bytes, weights_bytes, predicted_us;
-    uint32_t dim_count, processor_count, buffer_count, input_count, output_count;
-    uint32_t step_count, wait_count, transfer_count, arg_count, string_bytes;
+    uint32_t dim_count, processor_count, image_count, buffer_count, input_count, output_count;
+    uint32_t step_count, wait_count, transfer_count, arg_count, string_bytes, reserved;
 };
 
 struct plan_processor {
     uint32_t name, kind, first_step, step_count, threads, reserved;
 };
 
-/* `dtype` is a DLDataType: code, bits << 8, lanes << 16. */
+/* Of the OpenCL processor, for values that only it sees; texels of four channels of `dtype`. */
+struct plan_image {
+    uint32_t width, height, dtype, reserved;
+};
+
+/* `dtype` is a DLDataType: code, bits << 8, lanes << 16. A view of an image has columns for bytes, and its shape is
+ * (rows, columns, 4); so is that of a texture, which is made of weights. */
 struct plan_buffer {
     uint32_t name, root, space, dtype, first_dim, dim_count;
     uint64_t offset, bytes;
+    uint32_t image, reserved;
 };
 
 struct plan_port {
@@ -57,9 +65,9 @@ struct plan_transfer {
     uint32_t buffer, source;
 };
 
-_Static_assert(sizeof(struct plan_header) == 88, "plan file layout");
+_Static_assert(sizeof(struct plan_header) == 96, "plan file layout");
 _Static_assert(sizeof(struct plan_processor) == 24, "plan file layout");
-_Static_assert(sizeof(struct plan_buffer) == 40, "plan file layout");
+_Static_assert(sizeof(struct plan_buffer) == 48, "plan file layout");
 _Static_assert(sizeof(struct plan_port) == 24, "plan file layout");
 _Static_assert(sizeof(struct plan_step) == 72, "plan file layout");
 
@@ -68,6 +76,7 @@ struct plan {
     const struct plan_header *header;
     const int64_t *dims;
     const struct plan_processor *processors;
+    const struct plan_image *images;
     const struct plan_buffer *buffers;
     const struct plan_port *inputs, *outputs;
     const struct plan_step *steps;

@@ -45,6 +45,42 @@ static bool is_tensor(const struct check *check, uint32_t dtype, uint32_t first_
            hp_tensor_bytes(dtype, plan->dims + first_dim, dim_count) <= room;
 }
 
+static bool is_texel(uint32_t dtype)
+{
+    return dtype == DTYPE_FLOAT32 || dtype == DTYPE_FLOAT16;
+}
+
+static hp_code check_images(const struct check *check)
+{
+    for (uint32_t i = 0; i < check->plan->header->image_count; i++) {
+        const struct plan_image *image = &check->plan->images[i];
+        if (image->width == 0 || image->height == 0 || !is_texel(image->dtype)) {
+            return wrong(check, "image", i, "empty, or of an unknown type");
+        }
+    }
+    return HP_OK;
+}
+
+/* A view of an image, or weights that become one: (rows, columns, 4). */
+static bool is_image(const struct plan *plan, const struct plan_buffer *buffer)
+{
+    const int64_t *shape = plan->dims + buffer->first_dim;
+    if (buffer->dim_count != 3 || !within(buffer->first_dim, 3, plan->header->dim_count) || shape[0] < 1 ||
+        shape[0] > UINT32_MAX || shape[1] < 1 || shape[1] > UINT32_MAX || shape[2] != 4 || !is_texel(buffer->dtype)) {
+        return false;
+    }
+    if (buffer->space == SPACE_TEXTURE) {
+        return true;
+    }
+    if (buffer->image >= plan->header->image_count) {
+        return false;
+    }
+    const struct plan_image *image = &plan->images[buffer->image];
+    return buffer->dtype == image->dtype && (uint64_t)shape[0] <= image->height &&
+           buffer->bytes == (uint64_t)shape[1] && buffer->offset <= image->width &&
+           buffer->bytes <= image->width - buffer->offset;
+}
+
 static hp_code check_buffers(const struct check *check)
 {
     const struct plan_header *header = check->plan->header;
@@ -54,7 +90,16 @@ static hp_code check_buffers(const struct check *check)
         if (!is_string(check, buffer->name) || !is_string(check, buffer->root)) {
             return wrong(check, "buffer", i, "its name is outside of the strings");
         }
-        if (buffer->space > SPACE_WEIGHTS || buffer->offset > space || buffer->bytes > space - buffer->offset) {
+        if (buffer->space > SPACE_TEXTURE) {
+            return wrong(check, "buffer", i, "in an unknown space");
+        }
+        if (buffer->space >= SPACE_IMAGE && !is_image(check->plan, buffer)) {
+            return wrong(check, "buffer", i, "not what its image holds");
+        }
+        if (buffer->space == SPACE_IMAGE) {
+            continue;
+        }
+        if (buffer->offset > space || buffer->bytes > space - buffer->offset) {
             return wrong(check, "buffer", i, "outside of its space");
         }
         if (buffer->offset % 64 != 0) {
@@ -100,6 +145,20 @@ static hp_code check_launch(const struct check *check, uint32_t index)
     return HP_OK;
 }
 
+static bool reads_image(const struct plan *plan, const struct plan_step *step, uint32_t image)
+{
+    for (uint32_t a = 0; a < step->arg_count; a++) {
+        uint32_t arg = plan->args[step->first_arg + a];
+        if (!(arg & PLAN_ARG_WRITTEN) && plan_arg_buffer(arg) < plan->header->buffer_count) {
+            const struct plan_buffer *buffer = &plan->buffers[plan_arg_buffer(arg)];
+            if (buffer->space == SPACE_IMAGE && buffer->image == image) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Steps of processor `own`: references, launch sizes, and waits and transfers that name another processor. */
 static hp_code check_steps(struct check *check, uint32_t own)
 {
@@ -125,8 +184,15 @@ static hp_code check_steps(struct check *check, uint32_t own)
             if (plan_arg_buffer(arg) >= header->buffer_count) {
                 return wrong(check, "step", i, "an argument names no buffer");
             }
-            if ((arg & PLAN_ARG_WRITTEN) && plan->buffers[plan_arg_buffer(arg)].space == SPACE_WEIGHTS) {
+            const struct plan_buffer *buffer = &plan->buffers[plan_arg_buffer(arg)];
+            if ((arg & PLAN_ARG_WRITTEN) && buffer->space != SPACE_ARENA && buffer->space != SPACE_IMAGE) {
                 return wrong(check, "step", i, "writes to the weights");
+            }
+            if (buffer->space >= SPACE_IMAGE && processor->kind != KIND_OPENCL) {
+                return wrong(check, "step", i, "uses an image, but not on OpenCL");
+            }
+            if ((arg & PLAN_ARG_WRITTEN) && buffer->space == SPACE_IMAGE && reads_image(plan, step, buffer->image)) {
+                return wrong(check, "step", i, "reads and writes one image");
             }
         }
         if (processor->kind == KIND_OPENCL) {
@@ -238,7 +304,7 @@ hp_code hp_plan_check(struct plan *plan, const char *path, hp_error *error)
     if (header->arena_bytes > SIZE_MAX / 2 || header->weights_bytes > SIZE_MAX / 2) {
         return hp_fail(error, HP_MEMORY, "%s: larger than this device's address space", path);
     }
-    if ((code = check_buffers(&check)) || (code = check_processors(&check)) ||
+    if ((code = check_images(&check)) || (code = check_buffers(&check)) || (code = check_processors(&check)) ||
         (code = check_ports(&check, plan->inputs, header->input_count, "input")) ||
         (code = check_ports(&check, plan->outputs, header->output_count, "output"))) {
         return code;

@@ -1,0 +1,58 @@
+"""In which memory a unit works on a processor: in the processor's private form of maps, or in shared buffers.
+
+The rule: a unit works in private memory (images, or float16) wherever the processor has some and hetpart has a kernel
+for it. On the GPUs for which that is not so, the target says ``memory = "buffer"``; and a choice per unit would make
+a third mode of each task for the sake of units that stand alone between buffers, which a converter each serves as well.
+"""
+
+from __future__ import annotations
+
+from hetpart.graph.assign import Assignment
+from hetpart.graph.layout import Blocked
+from hetpart.graph.units import Unit
+from hetpart.targets.schema import OpenclCodegen, Processor
+
+_KINDS = frozenset({"conv", "eltwise", "global_pool", "instance_norm", "pad", "pool", "repack", "resize"})
+"""Kinds of units with kernels for private memory. Concatenations in place need none, those that copy write lanes."""
+
+
+def why_shared(unit: Unit, assignment: Assignment, processor: Processor) -> str:
+    """Why `unit` must work on shared buffers on `processor`, in a few words; empty if it works in private memory."""
+    codegen = processor.codegen
+    if not isinstance(codegen, OpenclCodegen) or not codegen.private:
+        return "no private memory"
+    if unit.kind not in _KINDS:
+        return f"no kernel for {unit.kind} there"
+    maps = {value: assignment.layouts[value] for value in (*unit.inputs, *unit.outputs)}
+    blocked = {value: form for value, form in maps.items() if isinstance(form, Blocked)}
+    if not blocked or (unit.kind != "repack" and len(blocked) < len(maps)):
+        return "row-major tensors lie in buffers"
+    if unit.kind == "conv" and (reason := _part_groups(unit, assignment)):
+        return reason
+    for value, form in blocked.items():
+        if form.block != 4:
+            return f"{value} is in blocks of {form.block}"
+        if codegen.memory == "image" and (reason := _too_large(value, assignment, codegen.max_image)):
+            return reason
+    return ""
+
+
+def _part_groups(unit: Unit, assignment: Assignment) -> str:
+    """Groups must be whole channel blocks, or single channels."""
+    group = unit.anchor.attributes.get_int("group", 1)
+    x, out = (assignment.layouts[value] for value in (unit.inputs[0], unit.outputs[0]))
+    if group == 1 or not (isinstance(x, Blocked) and isinstance(out, Blocked)):
+        return ""
+    if group == x.c == out.c or not (x.c // group % x.block or out.c // group % out.block):
+        return ""
+    return f"{group} groups that are no whole channel blocks"
+
+
+def _too_large(value: str, assignment: Assignment, limit: int) -> str:
+    """The image that would hold `value`, or the whole that it is a part of."""
+    for part in (value, assignment.root(value)[0]):
+        form = assignment.layouts[part]
+        if isinstance(form, Blocked) and max(form.blocks * form.w, form.n * form.h) > limit:
+            width, height = form.blocks * form.w, form.n * form.h
+            return f"{part} needs an image of {width} x {height}; the device allows {limit}"
+    return ""
