@@ -1,8 +1,9 @@
 """In which memory a unit works on a processor: in the processor's private form of maps, or in shared buffers.
 
 The rule: a unit works in private memory (images, or float16) wherever the processor has some and hetpart has a kernel
-for it. On the GPUs for which that is not so, the target says ``memory = "buffer"``; and a choice per unit would make
-a third mode of each task for the sake of units that stand alone between buffers, which a converter each serves as well.
+for it. Where buffers are as good, the target says ``memory = "buffer"``. Letting the solver choose, with a third mode
+of each task, made plans for sd855 shorter by 0.1 % (inception) and 0.4 % (retinaface), took three and six times as long
+and lost the proof of optimality of both.
 """
 
 from __future__ import annotations

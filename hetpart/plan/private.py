@@ -3,7 +3,7 @@
 Units that work in private memory (`Placed.private`) read and write feature maps there. A value is copied in before its
 first private reader if somebody else made it, and copied out right after it was made if somebody else reads it. The
 parts of a concatenation in place lie in place here, too, unless a unit would then read and write one image, which
-OpenCL does not allow (DenseNet), or a part would not be aligned: such a concatenation is copied together.
+OpenCL does not allow, or a part would not be aligned: such a concatenation is copied together.
 """
 
 from __future__ import annotations
@@ -165,6 +165,8 @@ class _Finder:
 
     def _part_conflicts(self) -> None:
         """Finds the concatenations that cannot be in place."""
+        if self.memory == "buffer":
+            self.apart.update(part.whole for part in self.assignment.slices.values() if part.offset // 2 % ALIGNMENT)
         found = True
         while found:
             found = False
@@ -173,13 +175,7 @@ class _Finder:
                     continue
                 read = {self._root(v)[0] for v in unit.inputs if isinstance(self.assignment.layouts[v], Blocked)}
                 for value in unit.outputs:
-                    root, first = self._root(value)
-                    if root != value and (root in read or not self._aligned(root, first)):
+                    root, _ = self._root(value)
+                    if root != value and root in read:
                         self.apart.add(self.assignment.slices[value].whole)
                         found = True
-
-    def _aligned(self, root: str, first: int) -> bool:
-        """Whether a part that begins at block `first` can be a sub-buffer."""
-        whole = self.assignment.layouts[root]
-        assert isinstance(whole, Blocked)
-        return self.memory == "image" or first * (whole.size_bytes // whole.blocks) // 2 % ALIGNMENT == 0

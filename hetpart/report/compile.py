@@ -8,6 +8,7 @@ from typing import Any
 
 from hetpart.compiler import Decision
 from hetpart.partition import explain
+from hetpart.targets.schema import OpenclCodegen
 
 NO_DATA_MOVED = "moves no data"
 
@@ -19,7 +20,8 @@ class UnitRow:
     Attributes:
         nodes: names of the ONNX nodes it covers; empty for a layout change that hetpart inserted.
         processor: where it runs; None if it moves no data.
-        reason: why it runs there.
+        memory: ``image``, ``half`` (buffers of float16) or ``buffer`` on a processor that has private memory, else "".
+        reason: why it runs there, and why not in private memory.
         cost_us: predicted time; `origin` says whether from an estimate or a measurement.
     """
 
@@ -30,6 +32,7 @@ class UnitRow:
     reason: str
     cost_us: float
     origin: str
+    memory: str = ""
 
 
 @dataclass
@@ -89,10 +92,25 @@ def _rows(decision: Decision) -> tuple[UnitRow, ...]:
             for name, verdict in decision.verdicts[unit.name].items()
             if verdict.level == "unsupported" and name in decision.problem.processors
         ]
+        memory = _memory(decision, unit.name)
+        if memory == "buffer":
+            refused.append(f"in a buffer: {decision.shared[unit.name][processor]}")
         reason = "; ".join((reasons[unit.name], *refused))
         cost = decision.costs[unit.name][processor]
-        rows.append(UnitRow(unit.name, nodes, unit.op, processor, reason, round(cost.latency_us, 1), cost.origin))
+        us = round(cost.latency_us, 1)
+        rows.append(UnitRow(unit.name, nodes, unit.op, processor, reason, us, cost.origin, memory))
     return tuple(rows)
+
+
+def _memory(decision: Decision, unit: str) -> str:
+    """The kind of memory that a unit works in, where its processor has more than one."""
+    mode = decision.placement.modes[unit]
+    codegen = decision.target.processor(mode.processor).codegen
+    if not isinstance(codegen, OpenclCodegen) or not codegen.private:
+        return ""
+    if not mode.private:
+        return "buffer"
+    return "image" if codegen.memory == "image" else "half"
 
 
 def _verdict(decision: Decision, baselines: Mapping[str, int]) -> str:

@@ -16,7 +16,7 @@ def print_compile(report: CompileReport, console: Console) -> None:
     table.columns[3].justify = "right"
     for row in report.units:
         cost = f"{row.cost_us:.0f}" if row.processor else ""
-        table.add_row(*map(Text, (row.name, row.op, row.processor or "-", cost, row.reason)))
+        table.add_row(*map(Text, (row.name, row.op, f"{row.processor or '-'} {row.memory}".strip(), cost, row.reason)))
     console.print(table)
     console.print()
     origins = sorted({row.origin for row in report.units if row.processor})

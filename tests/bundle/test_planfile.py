@@ -13,7 +13,7 @@ from hetpart.bundle import planfile
 from hetpart.bundle.planfile import DTYPES, decode_plan, encode_plan
 from hetpart.bundle.toolchain import RUNTIME
 from hetpart.errors import HetpartError, InternalError
-from hetpart.plan.plan import Buffer, Plan, Port, Step, Transfer, Wait
+from hetpart.plan.plan import Buffer, ImageShape, Plan, Port, Step, Transfer, Wait
 
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8)
 small = st.integers(0, 2**31 - 1)
@@ -24,13 +24,25 @@ indices = st.integers(0, 9)
 buffers = st.builds(
     Buffer,
     name=names,
-    space=st.sampled_from(["arena", "weights"]),
+    space=st.sampled_from(["arena", "weights", "texture"]),
     offset=st.integers(0, 2**60),
     size=st.integers(0, 2**60),
     dtype=st.sampled_from(list(DTYPES)),
     shape=shapes,
     root=names,
 )
+views = st.builds(
+    Buffer,
+    name=names,
+    space=st.just("image"),
+    offset=small,
+    size=small,
+    dtype=st.sampled_from(["float16", "float32"]),
+    shape=shapes,
+    root=names,
+    image=indices,
+)
+images = st.builds(ImageShape, small, small, st.sampled_from(["float16", "float32"]))
 ports = st.builds(Port, name=names, buffer=indices, dtype=st.sampled_from(list(DTYPES)), shape=shapes)
 
 
@@ -58,7 +70,7 @@ def plans(draw: st.DrawFn) -> Plan:
     lists = st.lists(steps(list(kinds)), max_size=3).map(tuple)
     return Plan(
         processors={name: draw(lists) for name in kinds},
-        buffers=tuple(draw(st.lists(buffers, max_size=3))),
+        buffers=tuple(draw(st.lists(buffers | views, max_size=3))),
         inputs=tuple(draw(st.lists(ports, max_size=2))),
         outputs=tuple(draw(st.lists(ports, max_size=2))),
         arena_bytes=draw(st.integers(0, 2**60)),
@@ -66,6 +78,7 @@ def plans(draw: st.DrawFn) -> Plan:
         predicted_us=draw(small),
         kinds=kinds,
         threads={name: draw(st.integers(1, 64)) for name in kinds},
+        images=tuple(draw(st.lists(images, max_size=2))),
     )
 
 

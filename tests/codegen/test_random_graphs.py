@@ -108,10 +108,12 @@ def test_random_networks(model: onnx.ModelProto, strategy: str) -> None:
     check(model, strategy, "host")
 
 
+@pytest.mark.parametrize("strategy", ["ilp", "gpu"])
 @examples(2)
 @given(model=networks())
-def test_random_networks_in_a_phones_layout(model: onnx.ModelProto) -> None:
-    check(model, "ilp", "sd855")
+def test_random_networks_in_a_phones_layout(model: onnx.ModelProto, strategy: str) -> None:
+    """With ``gpu`` they are in images, with converters at the borders."""
+    check(model, strategy, "sd855")
 
 
 @pytest.mark.slow
