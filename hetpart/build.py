@@ -17,7 +17,7 @@ from hetpart.bundle.write import require_free, write_bundle
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.emit import Emission, emit
 from hetpart.codegen.isa import target_isa, triples
-from hetpart.compiler import Decision, Model, Options, decide, variants
+from hetpart.compiler import Decision, Model, Options, decide, placed, storage_of, variants
 from hetpart.errors import HetpartError
 from hetpart.phases import Phases
 from hetpart.rehearse import MODES, Rehearsal, rehearse
@@ -127,6 +127,7 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
         decision={
             "strategy": placement.strategy,
             "status": placement.status,
+            "storage": storage_of(decision, placed(placement)),
             "makespan_us": placement.makespan_us,
             "lower_bound_us": placement.lower_bound_us,
             "baselines_us": {name: other.makespan_us for name, other in outcome.baselines.items()},

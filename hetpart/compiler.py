@@ -37,6 +37,7 @@ from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeli
 from hetpart.phases import Phases
 from hetpart.plan.placed import Placed
 from hetpart.targets import Target
+from hetpart.targets.schema import OpenclCodegen
 
 Model = str | Path | onnx.ModelProto | ir.Model
 
@@ -147,6 +148,15 @@ def placed(placement: Placement) -> Placed:
         placement.makespan_us,
         frozenset(task for task, mode in placement.modes.items() if mode.private),
     )
+
+
+def storage_of(decision: Decision, plan: Placed) -> str:
+    """The type in which the plan stores maps in private memory: ``float16`` or, as everywhere else, ``float32``."""
+    for unit in plan.private:
+        codegen = decision.target.processor(plan.processor[unit]).codegen
+        if isinstance(codegen, OpenclCodegen):
+            return codegen.storage
+    return "float32"
 
 
 def variants(decision: Decision, options: Options) -> dict[str, Placed]:

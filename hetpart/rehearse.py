@@ -22,7 +22,7 @@ from hetpart.bundle.toolchain import link_module
 from hetpart.bundle.write import write_bundle
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.emit import emit
-from hetpart.compiler import Decision, Model
+from hetpart.compiler import Decision, Model, storage_of
 from hetpart.errors import InternalError
 from hetpart.graph.layout import unpack
 from hetpart.graph.units import UnitGraph
@@ -79,7 +79,7 @@ def rehearse(
             outputs = _rehearsed(decision, plan, inputs, cache, ())
             how = "same placement rehearsed on this machine (x86 code, the target's OpenCL source on PoCL)"
         found[variant] = compare({name: outputs[name] for name in expected}, expected)
-        require_equal(found[variant], expected, f"plan {variant}: {how}", spreads)
+        require_equal(found[variant], expected, f"plan {variant}: {how}", spreads, storage_of(decision, plan))
     return Rehearsal(how, found["main"])
 
 
@@ -160,7 +160,7 @@ def _by_segment(
     for value, unit in observed.items():
         stored = outputs.pop(f"{value}:stored")
         found = difference(unpack(stored, assignment.layouts[value]), expected[value])
-        if too_far({value: found}, expected, spreads):
+        if too_far({value: found}, expected, spreads, storage_of(decision, placed)):
             processor = placed.processor[unit]
             raise InternalError(
                 "wrong-result",

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 import hetpart
-from hetpart import rehearse
+from hetpart import rehearse, targets
+from hetpart.build import build
+from hetpart.bundle.read import read_bundle
 from hetpart.compiler import Options
 from hetpart.errors import InternalError
+from hetpart.verify import HALF_STORAGE_TOLERANCE
 from tests.cli.support import write_tiny
 
 
@@ -44,6 +47,20 @@ def test_a_wrong_output_is_named(tmp_path: Path, target: str) -> None:
     assert "--verify segments" in str(error.hint)
 
 
+@pytest.mark.parametrize("memory", ["image", "buffer"])
+def test_maps_in_half_are_held_to_what_half_can_do(tmp_path: Path, memory: str) -> None:
+    text = (Path(targets.__file__).parent / "sd855.toml").read_text()
+    text = text.replace('storage = "float32"', 'storage = "float16"').replace(
+        'memory = "image"', f'memory = "{memory}"'
+    )
+    (tmp_path / "half.toml").write_text(text)
+    model = write_tiny(tmp_path / "tiny.onnx")
+    report = build(model, str(tmp_path / "half.toml"), tmp_path / "out", Options(strategy="gpu"), verify="segments")
+    assert {row.memory for row in report.units if row.processor == "gpu"} & {"half", "image"}
+    assert 1e-5 < report.verify["outputs"]["logits"]["rel_l2"] <= HALF_STORAGE_TOLERANCE
+    assert read_bundle(tmp_path / "out").manifest.decision["storage"] == "float16"
+
+
 @pytest.mark.usefixtures("bent")
 def test_segments_names_the_first_wrong_unit(tmp_path: Path) -> None:
     assert compiled(tmp_path, verify="segments").node == "conv2"
@@ -54,9 +71,9 @@ def test_every_plan_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     compared = []
     true_require = rehearse.require_equal
 
-    def require_equal(differences: Any, expected: Any, how: str, *further: object) -> None:
+    def require_equal(differences: Any, expected: Any, how: str, *further: Any) -> None:
         compared.append(how.split(":")[0])
-        true_require(differences, expected, how)
+        true_require(differences, expected, how, *further)
 
     monkeypatch.setattr(rehearse, "require_equal", require_equal)
     options = Options(strategy="gpu", cpu_fallback=True)

@@ -36,6 +36,7 @@ def verify(
 
     Exit code 0: equal within the tolerance; 1: not equal; 2: bad input, or the bundle does not run here.
     """
+    from hetpart.bundle.read import read_bundle
     from hetpart.cli.inputs import load_or_random
     from hetpart.frontend.load import read_proto
     from hetpart.runtime.emulate import emulate as run_emulated
@@ -51,7 +52,9 @@ def verify(
     expected = reference(model, inputs)
     _require_same_outputs(outputs, expected)
     differences = compare(outputs, expected)
-    wrong = too_far(differences, expected, spread(model, inputs, expected) if is_quantised(model) else None)
+    spreads = spread(model, inputs, expected) if is_quantised(model) else None
+    storage = str(read_bundle(bundle).manifest.decision.get("storage", "float32"))
+    wrong = too_far(differences, expected, spreads, storage)
     if json:
         rows = {name: asdict(found) for name, found in differences.items()}
         print_json({"schema": 1, "equal": not wrong, "how": how, "outputs": rows})

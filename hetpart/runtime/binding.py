@@ -35,6 +35,7 @@ class Options(c.Structure):
         ("plan", c.c_char_p),
         ("module_path", c.c_char_p),
         ("module", c.c_void_p),
+        ("cache_dir", c.c_char_p),
     )
 
 

@@ -40,6 +40,7 @@ class Session:
         threads: threads per CPU kernel; default: the manifest's.
         local_size_one: launch each OpenCL kernel with local size 1 (a rehearsal of a phone's kernels).
         cpu_fallback: without OpenCL run the ``cpu`` plan if the bundle has one; `plan_used` and `fallback_reason` tell.
+        cache_dir: existing folder for compiled OpenCL programs; see `hp_options.cache_dir`.
         trace: record when each step ran, for `trace`; costs some microseconds per step.
 
     Raises:
@@ -55,6 +56,7 @@ class Session:
         threads: int | None = None,
         local_size_one: bool = False,
         cpu_fallback: bool = False,
+        cache_dir: str | Path | None = None,
         trace: bool = True,
     ) -> None:
         self._model = ctypes.c_void_p()
@@ -69,6 +71,8 @@ class Session:
         options: Options = self._library.hp_options_default()
         processors = self.manifest.processors
         cores = _default_cores(processors) if pin is None else _checked_cores(pin, processors)
+        if cache_dir is not None:
+            options.cache_dir = os.fsencode(cache_dir)
         options.cpu_cores, options.opencl_cores = cores.get("cpu", 0), cores.get("opencl", 0)
         options.cpu_threads = _cpu_threads(processors) if threads is None else threads
         options.unit_local_size = local_size_one

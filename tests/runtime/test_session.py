@@ -58,6 +58,38 @@ def test_options_do_not_change_results(toy: Path, plans: Any, x: np.ndarray, opt
             assert_right(session.run({"x": x}), plans.expected(x))
 
 
+def test_a_cached_program_is_used_and_a_bad_one_is_replaced(
+    toy: Path, plans: Any, x: np.ndarray, tmp_path: Path
+) -> None:
+    def load_and_run() -> bytes:
+        with Session(toy, cache_dir=tmp_path) as session:
+            assert_right(session.run({"x": x}), plans.expected(x))
+        (file,) = tmp_path.iterdir()
+        return file.read_bytes()
+
+    first = load_and_run()
+    (file,) = tmp_path.iterdir()
+    written = file.stat().st_ino
+    assert load_and_run() == first
+    assert file.stat().st_ino == written, "a good program was compiled again"
+    device = first.index(b"\n", 40)  # the end of the device's name
+    for damaged in (
+        b"", first[:100], first[:-1], first[:-9] + bytes(9), first[:device] + b"?" + first[device + 1 :], b"x" * 9999
+    ):  # fmt: skip
+        file.write_bytes(damaged)
+        assert len(load_and_run()) > 1000
+        assert file.stat().st_ino != written
+        assert file.read_bytes()[:24] == first[:24]
+        assert file.read_bytes()[40:device] == first[40:device]
+
+
+def test_a_cache_that_cannot_be_used_is_no_error(toy: Path, plans: Any, x: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for folder in (tmp_path / "missing", tmp_path / "file"):
+        with Session(toy, cache_dir=folder) as session:
+            assert_right(session.run({"x": x}), plans.expected(x))
+
+
 def test_threads_share_a_session(toy: Path, plans: Any, x: np.ndarray) -> None:
     wrong = []
 

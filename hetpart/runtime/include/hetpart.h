@@ -67,6 +67,9 @@ typedef struct hp_options {
     const char *plan;         /* file name of the plan inside the bundle; NULL: "plan.bin" */
     const char *module_path;  /* shared library of CPU kernels; NULL: cpu/<triple>/libmodel.so of the bundle */
     const struct hp_module *module; /* statically linked kernels; comes before module_path */
+    const char *cache_dir;    /* existing folder of the app for compiled OpenCL programs, so that only the first load
+                                 on a device compiles; NULL: none. What does not fit the bundle, the device or its
+                                 driver is ignored and replaced, and a folder that cannot be used is no error */
 } hp_options;
 
 /* One CPU thread, no pinning, no trace, no fallback. */
@@ -96,7 +99,7 @@ HP_API const char *hp_version(void);
 HP_API const char *hp_code_name(hp_code code);
 
 /* Load the bundle folder `path`. `options` may be NULL. On success `*model` is the caller's, to be given to hp_free;
- * on failure it is NULL. Compiles the OpenCL kernels: slow the first time. */
+ * on failure it is NULL. Compiles the OpenCL kernels, which may take seconds, unless options->cache_dir has them. */
 HP_API hp_code hp_load(const char *path, const hp_options *options, hp_model **model, hp_error *error);
 
 /* Ends the model's threads and releases everything. NULL is allowed. */

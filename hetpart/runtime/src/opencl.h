@@ -37,6 +37,9 @@ struct opencl {
 hp_code hp_opencl_open_processor(struct processor *self, hp_error *error);
 void hp_opencl_close_processor(struct processor *self);
 
+/* Compile kernels.cl, or take it from the cache (opencl_program.c). */
+hp_code hp_opencl_build_program(struct processor *self, hp_error *error);
+
 /* The memory object of a plan buffer, made at its first use (opencl_memory.c). */
 hp_code hp_opencl_memory(struct processor *self, uint32_t index, cl_mem *memory, hp_error *error);
 

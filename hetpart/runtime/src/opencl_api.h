@@ -50,11 +50,16 @@ enum {
     CL_DEVICE_IMAGE_SUPPORT = 0x1016,
     CL_DEVICE_MEM_BASE_ADDR_ALIGN = 0x1019,
     CL_DEVICE_NAME = 0x102B,
+    CL_DEVICE_VENDOR = 0x102C,
+    CL_DRIVER_VERSION = 0x102D,
+    CL_DEVICE_VERSION = 0x102F,
     CL_RGBA = 0x10B5,
     CL_HALF_FLOAT = 0x10DD,
     CL_FLOAT = 0x10DE,
     CL_MEM_OBJECT_IMAGE2D = 0x10F1,
     CL_BUFFER_CREATE_TYPE_REGION = 0x1220,
+    CL_PROGRAM_BINARY_SIZES = 0x1165,
+    CL_PROGRAM_BINARIES = 0x1166,
     CL_PROGRAM_BUILD_LOG = 0x1183,
     CL_KERNEL_WORK_GROUP_SIZE = 0x11B0,
     CL_PROFILING_COMMAND_START = 0x1282,
@@ -79,6 +84,9 @@ enum {
       (cl_context, cl_bitfield, const cl_image_format *, const cl_image_desc *, void *, cl_int *))                     \
     F(cl_int, ReleaseMemObject, (cl_mem))                                                                              \
     F(cl_program, CreateProgramWithSource, (cl_context, cl_uint, const char **, const size_t *, cl_int *))             \
+    F(cl_program, CreateProgramWithBinary,                                                                             \
+      (cl_context, cl_uint, const cl_device_id *, const size_t *, const unsigned char **, cl_int *, cl_int *))         \
+    F(cl_int, GetProgramInfo, (cl_program, cl_uint, size_t, void *, size_t *))                                         \
     F(cl_int, BuildProgram,                                                                                            \
       (cl_program, cl_uint, const cl_device_id *, const char *, void (*)(cl_program, void *), void *))                 \
     F(cl_int, GetProgramBuildInfo, (cl_program, cl_device_id, cl_uint, size_t, void *, size_t *))                      \

@@ -1,4 +1,4 @@
-/* Preparing a GPU: device, program, kernels with their arguments, and the list of commands of a run. */
+/* Preparing a GPU: device, kernels with their arguments, and the list of commands of a run. */
 #include "file.h"
 #include "opencl.h"
 #include "thread.h"
@@ -38,40 +38,6 @@ static hp_code open_device(struct processor *self, hp_error *error)
     cl_bitfield properties = machine->options.trace ? CL_QUEUE_PROFILING_ENABLE : 0;
     gpu->queue = gpu->api.CreateCommandQueue(gpu->context, gpu->device, properties, &status);
     return gpu->queue ? HP_OK : hp_opencl_failed(gpu, "queue", "", status, error);
-}
-
-static hp_code build_program(struct processor *self, hp_error *error)
-{
-    struct opencl *gpu = self->state;
-    char *source = NULL;
-    size_t bytes;
-    cl_int status;
-    char *path = hp_join(self->machine->folder, "gpu/kernels.cl");
-    hp_code code = path ? hp_read_file(path, &source, &bytes, error) : hp_fail(error, HP_MEMORY, "no memory");
-    free(path);
-    if (code) {
-        return code;
-    }
-    const char *text = source;
-    gpu->program = gpu->api.CreateProgramWithSource(gpu->context, 1, &text, &bytes, &status);
-    free(source);
-    if (!gpu->program) {
-        return hp_opencl_failed(gpu, "source", "gpu/kernels.cl", status, error);
-    }
-    status = gpu->api.BuildProgram(gpu->program, 1, &gpu->device, "-cl-std=CL1.2", NULL, NULL);
-    if (status) {
-        size_t length = 0;
-        gpu->api.GetProgramBuildInfo(gpu->program, gpu->device, CL_PROGRAM_BUILD_LOG, 0, NULL, &length);
-        char *log = calloc(length + 1, 1);
-        if (log) {
-            gpu->api.GetProgramBuildInfo(gpu->program, gpu->device, CL_PROGRAM_BUILD_LOG, length, log, NULL);
-        }
-        hp_fail(error, HP_OPENCL, "gpu/kernels.cl does not build on %s: %s\n%s", gpu->device_name,
-                hp_opencl_status(status), log ? log : "");
-        free(log);
-        return HP_OPENCL;
-    }
-    return HP_OK;
 }
 
 static hp_code make_kernel(struct processor *self, uint32_t index, hp_error *error)
@@ -200,7 +166,7 @@ hp_code hp_opencl_open_processor(struct processor *self, hp_error *error)
     if (self->plan->step_count == 0) {
         return HP_OK;
     }
-    if ((code = open_device(self, error)) || (code = build_program(self, error))) {
+    if ((code = open_device(self, error)) || (code = hp_opencl_build_program(self, error))) {
         return code;
     }
     if ((code = hp_opencl_open_memory(self, error))) {

@@ -10,7 +10,7 @@
 static const char MAGIC[8] = "HETPLAN";
 
 /* CRC-32 of IEEE 802.3, as zlib's; a bit at a time, for a plan has some hundred kilobytes at most. */
-static uint32_t crc32(const char *data, size_t bytes)
+uint32_t hp_crc32(const char *data, size_t bytes)
 {
     uint32_t crc = 0xFFFFFFFFu;
     for (size_t i = 0; i < bytes; i++) {
@@ -78,7 +78,7 @@ static hp_code check_framing(const struct plan *plan, size_t bytes, const char *
         return hp_fail(error, HP_PLAN, "%s: has %zu bytes, its header says %llu", path, bytes,
                        (unsigned long long)header->file_bytes);
     }
-    if (crc32(plan->bytes + checked, bytes - checked) != header->crc32) {
+    if (hp_crc32(plan->bytes + checked, bytes - checked) != header->crc32) {
         return hp_fail(error, HP_PLAN, "%s: checksum does not match: the file is damaged", path);
     }
     return HP_OK;

@@ -96,6 +96,9 @@ void hp_plan_free(struct plan *plan);
 /* Contents check of hp_plan_read (plan_check.c); also fills `awaited`. */
 hp_code hp_plan_check(struct plan *plan, const char *path, hp_error *error);
 
+/* CRC-32 of IEEE 802.3, as zlib's. */
+uint32_t hp_crc32(const char *data, size_t bytes);
+
 /* Bytes of a dense tensor, or UINT64_MAX if the type is unknown, a dimension negative or the product too large. */
 uint64_t hp_tensor_bytes(uint32_t dtype, const int64_t *shape, uint32_t dim_count);
 

@@ -2,7 +2,7 @@
  * hetpart-run: run a bundle on files of raw tensor data.
  *
  *   hetpart-run BUNDLE [--input NAME=FILE]... [--output-dir DIR] [--trace FILE] [--repeat N] [--threads N]
- *               [--cpu-cores MASK] [--opencl-cores MASK] [--plan NAME] [--module FILE]
+ *               [--cpu-cores MASK] [--opencl-cores MASK] [--plan NAME] [--module FILE] [--cache-dir DIR]
  *               [--unit-local-size] [--allow-cpu-fallback]
  *
  * Inputs without a file are zeros; with --repeat 0 the bundle is only loaded. Output i of the model is written to DIR/output-i.bin. NAME ends at the last '='.
@@ -64,6 +64,8 @@ static bool parse(int count, char **words, struct arguments *arguments)
             options->opencl_cores = strtoull(value, NULL, 0);
         } else if (strcmp(flag, "--plan") == 0) {
             options->plan = value;
+        } else if (strcmp(flag, "--cache-dir") == 0) {
+            options->cache_dir = value;
         } else if (strcmp(flag, "--module") == 0) {
             options->module_path = value;
         } else {
