@@ -11,6 +11,7 @@ import pytest
 import hetpart
 from hetpart import rehearse, targets
 from hetpart.build import build
+from hetpart.bundle.planfile import decode_plan
 from hetpart.bundle.read import read_bundle
 from hetpart.compiler import Options
 from hetpart.errors import InternalError
@@ -59,6 +60,17 @@ def test_maps_in_half_are_held_to_what_half_can_do(tmp_path: Path, memory: str) 
     assert {row.memory for row in report.units if row.processor == "gpu"} & {"half", "image"}
     assert 1e-5 < report.verify["outputs"]["logits"]["rel_l2"] <= HALF_STORAGE_TOLERANCE
     assert read_bundle(tmp_path / "out").manifest.decision["storage"] == "float16"
+
+
+def test_long_kernels_are_launched_in_parts(tmp_path: Path) -> None:
+    text = (
+        (Path(targets.__file__).parent / "sd855.toml").read_text().replace("max_kernel_us = 0 ", "max_kernel_us = 1 ")
+    )
+    (tmp_path / "smooth.toml").write_text(text)
+    model = write_tiny(tmp_path / "tiny.onnx")
+    build(model, str(tmp_path / "smooth.toml"), tmp_path / "out", Options(strategy="gpu"), verify="segments")
+    plan = decode_plan((tmp_path / "out" / "plan.bin").read_bytes())
+    assert any(any(step.offset) for step in plan.processors["gpu"])
 
 
 @pytest.mark.usefixtures("bent")

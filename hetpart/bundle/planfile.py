@@ -14,8 +14,9 @@ images                   16  u32 width, height (texels of four channels), dtype,
 buffers                  48  u32 name, root, space (0 arena, 1 weights, 2 image, 3 texture: weights as an image), dtype,
                              first dim, dims, u64 offset, size (in an image: of its columns), u32 image, 0
 inputs, outputs          24  u32 name, buffer, dtype, first dim, dims, 0
-steps                    72  u32 unit, kernel, first arg, args, first wait, waits, first transfer, transfers, flags
-                             (1 ranged), extent, global size x 3, local size x 3, predicted_us, 0
+steps                    84  u32 unit, kernel, first arg, args, first wait, waits, first transfer, transfers, flags
+                             (1 ranged, 2 grouped), extent, global size x 3, local size x 3, offset x 3,
+                             predicted_us, 0
 waits                     8  u32 processor, count
 transfers                 8  u32 buffer, source processor
 args                      4  u32 buffer, with bit 31 set if the kernel writes it
@@ -48,6 +49,7 @@ DTYPES = {
 
 _HEADER = struct.Struct("<8sII4Q11II")
 _RANGED = 1
+_GROUPED = 2
 _WRITTEN = 1 << 31
 _UNCHECKED_BYTES = 16  # magic, version and the checksum itself
 
@@ -70,7 +72,7 @@ class _Table:
 def _tables() -> dict[str, _Table]:
     formats = {
         "dims": "<q", "processors": "<6I", "images": "<4I", "buffers": "<6I2Q2I", "inputs": "<6I", "outputs": "<6I",
-        "steps": "<18I", "waits": "<2I", "transfers": "<2I", "args": "<I", "strings": "<B",
+        "steps": "<21I", "waits": "<2I", "transfers": "<2I", "args": "<I", "strings": "<B",
     }  # fmt: skip
     return {name: _Table(struct.Struct(text)) for name, text in formats.items()}
 
@@ -121,7 +123,8 @@ class _Writer:
         tables["steps"].add(
             self.string(step.unit), self.string(step.kernel),
             first[0], len(step.args), first[1], len(step.waits), first[2], len(step.transfers),
-            _RANGED if step.ranged else 0, step.extent, *step.global_size, *step.local_size, step.predicted_us, 0,
+            (_RANGED if step.ranged else 0) | (_GROUPED if step.grouped else 0), step.extent, *step.global_size,
+            *step.local_size, *step.offset, step.predicted_us, 0,
         )  # fmt: skip
 
     def bytes(self) -> bytes:
@@ -210,12 +213,14 @@ class _Reader:
                 ranged=bool(flags & _RANGED),
                 global_size=record[10:13],
                 local_size=record[13:16],
+                offset=record[16:19],
+                grouped=bool(flags & _GROUPED),
                 waits=tuple(Wait(processors[p], n) for p, n in self.records["waits"][wait : wait + waits]),
                 transfers=tuple(
                     Transfer(buffer, processors[source])
                     for buffer, source in self.records["transfers"][transfer : transfer + transfers]
                 ),
-                predicted_us=record[16],
+                predicted_us=record[19],
                 writes=tuple(position for position, word in enumerate(words) if word & _WRITTEN),
             )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.cpu import CpuModule
-from hetpart.codegen.opencl import OpenclModule
+from hetpart.codegen.opencl import OpenclModule, in_parts
 from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
 from hetpart.kernels.isa import Isa
@@ -92,6 +92,10 @@ def emit(
                     invocations[unit.name] = [i for call in calls for i in module.lower(call, borders.layouts)]
                 else:
                     invocations[unit.name] = [i for call in calls for i in module.lower(call)]
+                if isinstance(module, OpenclModule):
+                    parts = _parts(target.processor(placed.processor[unit.name]), placed.duration_us[unit.name])
+                    if parts > 1 and len(invocations[unit.name]) == 1:
+                        invocations[unit.name] = in_parts(invocations[unit.name][0], parts)
             elif unit.name not in assignment.free:
                 raise InternalError("no-kernel-call", "a unit that moves data has no kernel", node=unit.name)
         used = {name: kinds[name] for name in kinds if name in placed.processor.values() or name == target.host.name}
@@ -109,6 +113,14 @@ def emit(
         check_plan(plan)
     source = "\n".join(m.source for m in gpu_sources if isinstance(m, OpenclModule))
     return Emission(plans, weights, cpu.objects(progress), cpu.symbols, source)
+
+
+def _parts(processor: Processor, duration_us: int) -> int:
+    """Launches that a kernel is cut into, so that none takes longer than the target allows."""
+    codegen, cost = processor.codegen, processor.cost
+    if not isinstance(codegen, OpenclCodegen) or not codegen.max_kernel_us or cost is None:
+        return 1
+    return math.ceil(duration_us / (codegen.max_kernel_us + cost.launch_us))  # each part is launched: hetpart.cost
 
 
 def _borders(assignment: Assignment, placed: Placed, target: Target, observe: tuple[str, ...]) -> Borders:

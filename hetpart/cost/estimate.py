@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +11,7 @@ from hetpart.cost.work import work
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Layout
 from hetpart.graph.units import Unit, UnitGraph
-from hetpart.targets.schema import MEMORY_CLASSES, Link, Processor
+from hetpart.targets.schema import MEMORY_CLASSES, Link, OpenclCodegen, Processor
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def estimate(
     unit: Unit, layouts: Mapping[str, Layout], graph: UnitGraph, processor: Processor, *, shared: bool = False
 ) -> Cost:
     """``launch + max(flops / (peak * efficiency), bytes / bandwidth)``; a view costs nothing.
+
+    Where the target bounds the length of a kernel, each of the parts that it is cut into is launched.
 
     Args:
         unit: what to predict; it must be supported there (see hetpart.oracle).
@@ -67,7 +70,10 @@ def estimate(
     bound: Literal["compute", "memory", "launch"] = "compute" if compute_us >= memory_us else "memory"
     if table.launch_us > busy_us:
         bound = "launch"
-    return Cost(table.launch_us + busy_us, table.launch_us, "estimated", bound, todo.kernel_class)
+    parts = 1
+    if isinstance(processor.codegen, OpenclCodegen) and processor.codegen.max_kernel_us:
+        parts = max(1, math.ceil(busy_us / processor.codegen.max_kernel_us))
+    return Cost(parts * table.launch_us + busy_us, table.launch_us, "estimated", bound, todo.kernel_class)
 
 
 def transfer_us(link: Link, size_bytes: int) -> float:

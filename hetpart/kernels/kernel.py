@@ -44,10 +44,14 @@ class Device:
 
 @dataclass(frozen=True)
 class Launch:
-    """Global and local size of an OpenCL launch, three dimensions, in work-items."""
+    """Global and local size of an OpenCL launch, three dimensions, in work-items.
+
+    `grouped`: the items of a group work together, so the local size must be this one. Other kernels run with any.
+    """
 
     global_size: tuple[int, int, int]
     local_size: tuple[int, int, int]
+    grouped: bool = False
 
 
 @dataclass(frozen=True, eq=False)

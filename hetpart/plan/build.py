@@ -98,6 +98,8 @@ class _Builder:
                 self._copy(processor, copy)
             waits, transfers = self._meet(processor, self.assignment.kernel_reads(unit))
             calls = self.invocations[name]
+            # parts of one kernel share its time; of several kernels the first stands for all
+            parts = len(calls) if len({call.kernel for call in calls}) == 1 else 1
             for index, call in enumerate(calls):
                 self.drafts[processor].append(
                     _Draft(
@@ -105,7 +107,7 @@ class _Builder:
                         call,
                         waits if index == 0 else (),
                         transfers if index == 0 else (),
-                        self.placed.duration_us[name] if index == 0 else 0,
+                        self.placed.duration_us[name] // parts if index < parts else 0,
                     )
                 )
             for copy in self.borders.after.get(name, ()):
@@ -156,6 +158,8 @@ class _Builder:
                     predicted_us=draft.predicted_us,
                     writes=draft.call.writes,
                     ranged=draft.call.ranged,
+                    offset=draft.call.offset,
+                    grouped=draft.call.grouped,
                 )
                 for draft in drafts
             )

@@ -53,6 +53,8 @@ class Invocation:
         writes: positions in `args` that the kernel writes.
         extent: CPU: work items. `ranged` says whether the kernel takes a [lo, hi) range of them.
         global_size, local_size: OpenCL launch in work-items; zeros on the CPU.
+        offset: OpenCL: the first work-item, where a kernel is launched in several parts.
+        grouped: OpenCL: the kernel works with this local size only.
     """
 
     kernel: str
@@ -62,3 +64,5 @@ class Invocation:
     ranged: bool = True
     global_size: tuple[int, int, int] = (0, 0, 0)
     local_size: tuple[int, int, int] = (0, 0, 0)
+    offset: tuple[int, int, int] = (0, 0, 0)
+    grouped: bool = False

@@ -81,6 +81,8 @@ class Step:
         extent: CPU: number of work items, handed out to the threads as [lo, hi) ranges.
         ranged: CPU: the kernel ends with the two ints lo, hi; if not, it does all its work in one call.
         global_size, local_size: OpenCL launch in work-items; zeros on the CPU.
+        offset: OpenCL: the first work-item, where a kernel is launched in several parts.
+        grouped: OpenCL: the kernel works with this local size only.
         waits: at most one per other processor.
         transfers: what must cross over after the waits and before the kernel.
         predicted_us: the cost model's figure.
@@ -98,6 +100,8 @@ class Step:
     transfers: tuple[Transfer, ...] = ()
     predicted_us: int = 0
     writes: tuple[int, ...] = ()
+    offset: tuple[int, int, int] = (0, 0, 0)
+    grouped: bool = False
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def steps(processors: list[str]) -> st.SearchStrategy[Step]:
         transfers=st.lists(st.builds(Transfer, indices, some), max_size=2).map(tuple),
         predicted_us=small,
         writes=st.sampled_from([(), (3,), (0, 2)]),
+        offset=sizes,
+        grouped=st.booleans(),
     )
 
 

@@ -4,8 +4,9 @@ Text, not TVM's OpenCL code generator: TIR register tiles come out of it as priv
 source and reach 7 GFLOP/s where named vector accumulators reach 95 on the same core (PoCL, one core of AVX-512).
 
 Two styles of device. Where `Device.tile_items` is set, one work-item computes a whole register tile or row and runs
-alone. Otherwise items are small and many, for a SIMT GPU. Neither uses local memory or barriers, and no kernel asks
-for a work-group size, so every kernel runs with any local size. Pointer arguments are declared as pointers to the
+alone. Otherwise items are small and many, for a SIMT GPU; only there, and only for sums over long rows and planes, do
+the items of a group work together, through local memory (hetpart.kernels.opencl.groups). All other kernels run with any
+local size. Pointer arguments are declared as pointers to the
 vectors that they hold, so buffers must start on a whole vector: 64 bytes for blocks of 16. Maps may also lie in images
 or in buffers of float16 (hetpart.kernels.opencl.blocked).
 """

@@ -23,6 +23,12 @@ class Position:
     column: str
 
 
+def named(at: Position) -> tuple[Position, list[str]]:
+    """`at` with names for its image and block, and the declarations of these."""
+    lines = [f"const int image = {at.image};", f"const int block = {at.block};"]
+    return Position("image", "block", at.row, at.column), lines
+
+
 def strides(layout: Blocked) -> tuple[int, int, int, int]:
     """Vectors from one image, block, row and column to the next."""
     plane = layout.rows * layout.columns

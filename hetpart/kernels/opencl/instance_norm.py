@@ -1,4 +1,4 @@
-"""Normalisation of each (image, channel) plane: one work-item per channel block goes over its plane three times."""
+"""Normalisation of each (image, channel) plane: an item or, on SIMT devices, a group makes three passes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
-from hetpart.kernels.opencl import steps, tiles
-from hetpart.kernels.opencl.blocked import Operand, Position, argument, clear_halo, describe, load, store
+from hetpart.kernels.opencl import groups, steps, tiles
+from hetpart.kernels.opencl.blocked import Operand, Position, argument, clear_halo, describe, load, named, store
+from hetpart.kernels.opencl.grid import item
 from hetpart.kernels.opencl.text import const_in, for_range, kernel, literal, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import InstanceNormSpec
@@ -21,6 +22,18 @@ def source(spec: InstanceNormSpec, device: Device, symbol: str) -> str:
         raise InternalError("kernel-layout", f"normalisation cannot go from {x} to {out}")
     form, block = vector(out.block), out.block
     operands = [Operand(layout, out, f"operand{i}") for i, layout in enumerate(spec.operands)]
+    comment = [f"{symbol}: instance normalisation{steps.describe(spec.steps)}; {describe(x)}."]
+    arguments = [
+        argument("x", x),
+        *(operand.argument for operand in operands),
+        const_in("w", block),
+        const_in("b", block),
+        argument("out", out, written=True),
+    ]
+    before = steps.function(symbol, spec.steps, block)
+    items = _items(spec, device)
+    if items > 1:
+        return kernel(symbol, comment, arguments, _by_group(spec, operands, items, symbol), before)
     plane, at = tiles.locate(out, _tile(spec))
     pixel = Position(at.image, at.block, "y", "x0")
     value = load("x", x, pixel)
@@ -51,18 +64,51 @@ def source(spec: InstanceNormSpec, device: Device, symbol: str) -> str:
         *over_rows(over_columns([store("out", out, pixel, final)])),
         *clear_halo(out, at, 1, out.h, out.w),
     ]
-    comment = [f"{symbol}: instance normalisation{steps.describe(spec.steps)}; {describe(x)}."]
-    arguments = [
-        argument("x", x),
-        *(operand.argument for operand in operands),
-        const_in("w", block),
-        const_in("b", block),
-        argument("out", out, written=True),
+    return kernel(symbol, comment, arguments, body, before)
+
+
+def _by_group(spec: InstanceNormSpec, operands: list[Operand], items: int, symbol: str) -> list[str]:
+    """All items of a group go over a plane together, at last over its halo as well."""
+    x, out, form = spec.x, spec.out, vector(spec.out.block)
+    at, names = named(Position(f"plane / {out.blocks}", f"plane % {out.blocks}", "0", "0"))
+    pixel = Position(at.image, at.block, "y", "x0")
+    value, area = load("x", x, pixel), literal(x.h * x.w)
+    where = [f"const int y = i / {x.w};", f"const int x0 = i % {x.w};"]
+    normalised = f"({value} - mean) * factor + b[{at.block}]"
+    final = steps.call(symbol, spec.steps, normalised, [operand.load(pixel) for operand in operands])
+    stored = [
+        f"const int y = i / {out.columns} - {out.halo.top};",
+        f"const int x0 = i % {out.columns} - {out.halo.left};",
     ]
-    return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, block))
+    write = store("out", out, pixel, final)
+    if out.halo:
+        inside = f"y >= 0 && y < {out.h} && x0 >= 0 && x0 < {out.w}"
+        zero = store("out", out, pixel, f"({form})(0.0f)")
+        stored += [f"if ({inside}) {write}", f"else {zero}"]
+    else:
+        stored.append(write)
+    summed = [*where, f"mean += {value};"]
+    squared = [*where, f"const {form} d = {value} - mean;", "variance += d * d;"]
+    return [
+        *groups.declare(items, x.block),
+        f"const int plane = {item(1, out.n * out.blocks)};",
+        *names,
+        f"{form} mean = ({form})(0.0f);",
+        *groups.sweep(x.h * x.w, 1, items, summed),
+        *groups.reduce("mean", items, "{a} + {b}"),
+        f"mean /= {area};",
+        f"{form} variance = ({form})(0.0f);",
+        *groups.sweep(x.h * x.w, 1, items, squared),
+        *groups.reduce("variance", items, "{a} + {b}"),
+        f"const {form} factor = w[{at.block}] / sqrt(variance / {area} + {literal(spec.epsilon)});",
+        *groups.sweep(out.rows * out.columns, 1, items, stored),
+    ]
 
 
 def launch(spec: InstanceNormSpec, device: Device) -> Launch:
+    items = _items(spec, device)
+    if items > 1:
+        return groups.launch(items, spec.out.n * spec.out.blocks)
     return tiles.grid(spec.out, _tile(spec)).launch(device)
 
 
@@ -78,3 +124,7 @@ def pack(spec: InstanceNormSpec, device: Device, constants: Mapping[str, np.ndar
 
 def _tile(spec: InstanceNormSpec) -> Tile:
     return Tile(1, spec.out.h, spec.out.w)
+
+
+def _items(spec: InstanceNormSpec, device: Device) -> int:
+    return groups.size(device, spec.x.h * spec.x.w)

@@ -1,4 +1,4 @@
-"""Layer normalisation of row-major rows, with or without the mean: one work-item per row."""
+"""Layer normalisation of row-major rows, with or without the mean: an item or, on SIMT devices, a group per row."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl import groups
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, sweep
 from hetpart.kernels.opencl.text import affine, const_in, kernel, literal, result, vector
@@ -14,6 +15,35 @@ from hetpart.kernels.spec import LayerNormSpec
 
 
 def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
+    items = _items(spec, device)
+    body = _by_group(spec, items) if items > 1 else _by_item(spec, device)
+    kind = "RMS normalisation" if spec.rms else "layer normalisation"
+    arguments = [const_in("x"), const_in("w"), *([const_in("b")] if spec.bias else []), result("out")]
+    return kernel(symbol, [f"{symbol}: {kind} of {spec.rows} rows of {spec.length}."], arguments, body)
+
+
+def _by_group(spec: LayerNormSpec, items: int) -> list[str]:
+    """All items of a group sum up a row together."""
+    value = "from[i]" if spec.rms else "(from[i] - mean)"
+    scaled = f"to[i] = {value} * factor * w[i]"
+    total = ["float total = 0.0f;", *groups.sweep(spec.length, 1, items, ["total += from[i];"])]
+    mean = [*total, *groups.reduce("total", items, "{a} + {b}"), f"const float mean = total / {literal(spec.length)};"]
+    square = [f"const float d = {value};", "squares += d * d;"]
+    return [
+        *groups.declare(items),
+        f"const int start = {item(1, spec.rows)} * {spec.length};",
+        "__global const float* from = x + start;",
+        "__global float* to = out + start;",
+        *([] if spec.rms else mean),
+        "float squares = 0.0f;",
+        *groups.sweep(spec.length, 1, items, square),
+        *groups.reduce("squares", items, "{a} + {b}"),
+        f"const float factor = 1.0f / sqrt(squares / {literal(spec.length)} + {literal(spec.epsilon)});",
+        *groups.sweep(spec.length, 1, items, [f"{scaled} + b[i];" if spec.bias else f"{scaled};"]),
+    ]
+
+
+def _by_item(spec: LayerNormSpec, device: Device) -> list[str]:
     vectors = RowVectors.of(device, spec.length)
     width, form = vectors.width, vectors.form
     start = affine([("row", spec.length)])
@@ -40,7 +70,7 @@ def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
         *sum_lines,
         f"const float mean = {total} / {literal(spec.length)};",
     ]
-    body = [
+    return [
         *vectors.declare(),
         *_grid(spec).guard(device),
         f"const int row = {item(0, spec.rows)};",
@@ -53,19 +83,21 @@ def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
         f"const float factor = 1.0f / sqrt({squares} / {literal(spec.length)} + {literal(spec.epsilon)});",
         *sweep(spec.length, width, finish),
     ]
-    kind = "RMS normalisation" if spec.rms else "layer normalisation"
-    arguments = [const_in("x"), const_in("w"), *([const_in("b")] if spec.bias else []), result("out")]
-    return kernel(symbol, [f"{symbol}: {kind} of {spec.rows} rows of {spec.length}."], arguments, body)
 
 
 def launch(spec: LayerNormSpec, device: Device) -> Launch:
-    return _grid(spec).launch(device)
+    items = _items(spec, device)
+    return groups.launch(items, spec.rows) if items > 1 else _grid(spec).launch(device)
 
 
 def pack(spec: LayerNormSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     """Scale, and the bias if there is one."""
     roles = ("scale", "b") if spec.bias else ("scale",)
     return tuple(np.ascontiguousarray(constants[role], np.float32).reshape(spec.length) for role in roles)
+
+
+def _items(spec: LayerNormSpec, device: Device) -> int:
+    return groups.size(device, spec.length)
 
 
 def _grid(spec: LayerNormSpec) -> Grid:

@@ -1,6 +1,7 @@
 """Softmax and log-softmax of row-major (outer, length, inner) over the middle axis.
 
-Where inner is 1 a work-item has a contiguous row to itself; otherwise it has a few neighbouring columns, as a vector.
+Where inner is 1 a work-item has a contiguous row to itself, or a group has a long one on SIMT devices; otherwise an
+item has a few neighbouring columns, as a vector.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hetpart.kernels.kernel import Device, Launch
+from hetpart.kernels.opencl import groups
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, sweep
 from hetpart.kernels.opencl.text import affine, const_in, for_range, kernel, result, vector
@@ -19,17 +21,45 @@ from hetpart.kernels.spec import SoftmaxSpec
 def source(spec: SoftmaxSpec, device: Device, symbol: str) -> str:
     kind = "log-softmax" if spec.log else "softmax"
     comment = [f"{symbol}: {kind} over the middle of {spec.outer} x {spec.length} x {spec.inner}."]
+    items = _items(spec, device)
+    if items > 1:
+        return kernel(symbol, comment, [const_in("x"), result("out")], _by_group(spec, items))
     grid = _grid(spec, device)
     body = _row(spec, device) if spec.inner == 1 else _columns(spec, device)
     return kernel(symbol, comment, [const_in("x"), result("out")], [*grid.guard(device), *body])
 
 
 def launch(spec: SoftmaxSpec, device: Device) -> Launch:
-    return _grid(spec, device).launch(device)
+    items = _items(spec, device)
+    return groups.launch(items, spec.outer) if items > 1 else _grid(spec, device).launch(device)
 
 
 def pack(spec: SoftmaxSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     return ()
+
+
+def _items(spec: SoftmaxSpec, device: Device) -> int:
+    return groups.size(device, spec.length) if spec.inner == 1 else 1
+
+
+def _by_group(spec: SoftmaxSpec, items: int) -> list[str]:
+    """All items of a group take the maximum and the sum of a row together."""
+    keep = [] if spec.log else ["to[i] = e;"]
+    final = "to[i] = from[i] - peak - log_total;" if spec.log else "to[i] *= scale;"
+    return [
+        *groups.declare(items),
+        f"const int start = {item(1, spec.outer)} * {spec.length};",
+        "__global const float* from = x + start;",
+        "__global float* to = out + start;",
+        "float peak = -INFINITY;",
+        *groups.sweep(spec.length, 1, items, ["peak = fmax(peak, from[i]);"]),
+        *groups.reduce("peak", items, "fmax({a}, {b})"),
+        "float total = 0.0f;",
+        *groups.sweep(spec.length, 1, items, ["const float e = exp(from[i] - peak);", *keep, "total += e;"]),
+        *groups.reduce("total", items, "{a} + {b}"),
+        "const float log_total = log(total);" if spec.log else "const float scale = 1.0f / total;",
+        *groups.sweep(spec.length, 1, items, [final]),
+    ]
 
 
 def _grid(spec: SoftmaxSpec, device: Device) -> Grid:

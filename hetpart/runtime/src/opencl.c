@@ -31,9 +31,11 @@ static hp_code issue(struct processor *self, struct command *command, bool with_
         static const size_t ones[3] = {1, 1, 1};
         const size_t global[3] = {step->global_size[0], step->global_size[1], step->global_size[2]};
         const size_t local[3] = {step->local_size[0], step->local_size[1], step->local_size[2]};
-        const size_t *group = machine->options.unit_local_size ? ones : local[0] ? local : NULL;
-        status = gpu->api.EnqueueNDRangeKernel(gpu->queue, gpu->kernels[command->step], 3, NULL, global, group, 0,
-                                               NULL, event);
+        const size_t offset[3] = {step->offset[0], step->offset[1], step->offset[2]};
+        const bool ungrouped = machine->options.unit_local_size && !(step->flags & STEP_GROUPED);
+        const size_t *group = ungrouped ? ones : local[0] ? local : NULL;
+        status = gpu->api.EnqueueNDRangeKernel(gpu->queue, gpu->kernels[command->step], 3, offset, global, group,
+                                               0, NULL, event);
         break;
     }
     }

@@ -64,7 +64,7 @@ static hp_code make_kernel(struct processor *self, uint32_t index, hp_error *err
     size_t limit = 0;
     size_t local = (size_t)step->local_size[0] * step->local_size[1] * step->local_size[2];
     gpu->api.GetKernelWorkGroupInfo(kernel, gpu->device, CL_KERNEL_WORK_GROUP_SIZE, sizeof limit, &limit, NULL);
-    if (limit && local > limit && !self->machine->options.unit_local_size) {
+    if (limit && local > limit && (!self->machine->options.unit_local_size || (step->flags & STEP_GROUPED))) {
         return hp_fail(error, HP_OPENCL, "kernel \"%s\" has a local size of %zu, %s allows %zu", name, local,
                        gpu->device_name, limit);
     }

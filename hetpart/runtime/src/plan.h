@@ -16,7 +16,7 @@ enum { PLAN_VERSION = 2, PLAN_MAX_PROCESSORS = 8, PLAN_MAX_DIMS = 16, PLAN_MAX_T
 enum { KIND_CPU = 1, KIND_OPENCL = 2, KIND_HEXAGON = 3 };
 enum { SPACE_ARENA = 0, SPACE_WEIGHTS = 1, SPACE_IMAGE = 2, SPACE_TEXTURE = 3 };
 enum { DTYPE_FLOAT16 = 0x11002, DTYPE_FLOAT32 = 0x12002 };
-enum { STEP_RANGED = 1 };
+enum { STEP_RANGED = 1, STEP_GROUPED = 2 }; /* grouped: the kernel works with its local size only */
 #define PLAN_ARG_WRITTEN 0x80000000u /* set in an arg that the kernel writes */
 
 struct plan_header {
@@ -53,7 +53,7 @@ struct plan_step {
     uint32_t unit, kernel;
     uint32_t first_arg, arg_count, first_wait, wait_count, first_transfer, transfer_count;
     uint32_t flags, extent;
-    uint32_t global_size[3], local_size[3];
+    uint32_t global_size[3], local_size[3], offset[3];
     uint32_t predicted_us, reserved;
 };
 
@@ -69,7 +69,7 @@ _Static_assert(sizeof(struct plan_header) == 96, "plan file layout");
 _Static_assert(sizeof(struct plan_processor) == 24, "plan file layout");
 _Static_assert(sizeof(struct plan_buffer) == 48, "plan file layout");
 _Static_assert(sizeof(struct plan_port) == 24, "plan file layout");
-_Static_assert(sizeof(struct plan_step) == 72, "plan file layout");
+_Static_assert(sizeof(struct plan_step) == 84, "plan file layout");
 
 struct plan {
     char *bytes; /* the file; owned */

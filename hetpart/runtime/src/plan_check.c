@@ -138,6 +138,9 @@ static hp_code check_launch(const struct check *check, uint32_t index)
         if (step->global_size[axis] == 0) {
             return wrong(check, "step", index, "an OpenCL launch without work-items");
         }
+        if ((uint64_t)step->offset[axis] + step->global_size[axis] > INT32_MAX) {
+            return wrong(check, "step", index, "a launch beyond 2^31 - 1 work-items");
+        }
         if (sized && (step->local_size[axis] == 0 || step->global_size[axis] % step->local_size[axis] != 0)) {
             return wrong(check, "step", index, "its local size does not divide its global size");
         }
