@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "api": {"errors", "build", "bundle", "compiler", "phases", "report", "runtime", "targets"},
     "version": {"errors", "api"},
+    "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
         "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "frontend", "graph", "passes", "phases",
         "report", "runtime", "targets", "tune", "verify", "version",

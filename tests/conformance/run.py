@@ -1,0 +1,148 @@
+"""`make conformance`: all of ONNX's backend tests through hetpart, in parallel, as a table by operator.
+
+Writes the outcome of every test to ``outcomes.txt``, which the test suite and reviewers compare with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter, defaultdict
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+from tests.conformance.cases import Case, load_cases, why_not_static
+from tests.conformance.outcome import Outcome, run_case
+
+OUTCOMES = Path(__file__).with_name("outcomes.txt")
+
+_LIMIT_S = 120.0
+"""Seconds after which a test counts as crashed."""
+
+
+def read_outcomes() -> dict[str, str]:
+    """Test name -> outcome, as last written."""
+    lines = OUTCOMES.read_text().splitlines()
+    return dict(line.split(maxsplit=1) for line in lines if line and not line.startswith("#"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("filter", nargs="?", default="", help="run only tests whose names contain this; writes nothing")
+    parser.add_argument("-j", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("-v", action="store_true", help="print every test that does not pass, with the reason")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    cases = [case for case in load_cases() if arguments.filter in case.name]
+    outcomes = _run_all(cases, arguments.j)
+    print(_table(cases, outcomes))
+    if arguments.v:
+        for case in cases:
+            if not outcomes[case.name].right:
+                print(f"{case.name}: {outcomes[case.name].word}: {outcomes[case.name].reason}")
+    print(f"{len(cases)} tests in {time.monotonic() - start:.0f} s with {arguments.j} processes")
+    if not arguments.filter:
+        OUTCOMES.write_text("".join(f"{name} {outcome.word}\n" for name, outcome in sorted(outcomes.items())))
+        _write_reasons(outcomes)
+    sys.exit(any(not (outcome.right or outcome.refused) for outcome in outcomes.values()))
+
+
+def _write_reasons(outcomes: dict[str, Outcome]) -> None:
+    folder = Path("out")
+    folder.mkdir(exist_ok=True)
+    lines = [f"{name}\t{o.word}\t{o.reason}\n" for name, o in sorted(outcomes.items()) if not o.right]
+    (folder / "conformance.tsv").write_text("".join(lines))
+    print(f"reasons: {folder / 'conformance.tsv'}")
+
+
+def _run_all(cases: list[Case], processes: int) -> dict[str, Outcome]:
+    """Every test in one of some worker processes; one that dies takes down only its test."""
+    outcomes: dict[str, Outcome] = {}
+    todo = sorted(range(len(cases)), key=lambda index: cases[index].shard)
+    workers: dict[Connection, tuple[multiprocessing.Process, int, float]] = {}
+    context = multiprocessing.get_context("fork")  # the workers inherit the cases
+
+    def give(connection: Connection, process: multiprocessing.Process) -> None:
+        if todo:
+            index = todo.pop()
+            connection.send(index)
+            workers[connection] = (process, index, time.monotonic())
+        else:
+            connection.send(None)
+            connection.close()
+            process.join()
+
+    def hire() -> None:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(cases, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        give(ours, process)
+
+    for _ in range(min(processes, len(cases))):
+        hire()
+    while workers:
+        ready = set(wait(list(workers), timeout=1.0))
+        for connection, (process, index, since) in list(workers.items()):
+            late = time.monotonic() - since > _LIMIT_S
+            if connection not in ready and not late:
+                continue
+            del workers[connection]
+            try:
+                if late and connection not in ready:
+                    process.kill()
+                outcomes[cases[index].name] = connection.recv()
+            except (EOFError, ConnectionResetError):
+                outcomes[cases[index].name] = Outcome("crash", "too slow" if late else "the process died")
+                connection.close()
+                process.join()
+                if todo:
+                    hire()
+                continue
+            give(connection, process)
+    return outcomes
+
+
+def _work(cases: list[Case], connection: Connection) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # TVM prints warnings of its own
+    if not os.environ.get("CONFORMANCE_DEBUG"):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    while (index := connection.recv()) is not None:
+        connection.send(run_case(cases[index]))
+
+
+def _table(cases: list[Case], outcomes: dict[str, Outcome]) -> str:
+    rows: dict[str, Counter[str]] = defaultdict(Counter)
+    codes: dict[str, Counter[str]] = defaultdict(Counter)
+    outside: Counter[str] = Counter()
+    for case in cases:
+        outcome = outcomes[case.name]
+        column = outcome.word if outcome.right else "refused" if outcome.refused else "wrong"
+        why = why_not_static(case)
+        for row in (case.operator, "all", *([] if why else ["static subset"])):
+            rows[row][column] += 1
+            if not outcome.right:
+                codes[row][outcome.word.removeprefix("refused:")] += 1
+        if why:
+            outside[why] += 1
+    lines = [f"{'operator':28} {'tests':>5} {'pass':>5} {'const':>5} {'refused':>7} {'wrong':>5}  why not"]
+    for row in [*sorted(set(rows) - {"all", "static subset"}), "all", "static subset"]:
+        count = rows[row]
+        why = ", ".join(f"{code} {n}" for code, n in codes[row].most_common(6))
+        lines.append(
+            f"{row:28} {count.total():5} {count['pass']:5} {count['constant']:5} {count['refused']:7} "
+            f"{count['wrong']:5}  {why}".rstrip()
+        )
+    static = rows["static subset"]
+    if static.total():
+        right = static["pass"] + static["constant"]
+        lines.append(f"static subset: {right} of {static.total()} right, {right / static.total():.1%}")
+    lines.append("outside of it: " + ", ".join(f"{why} {n}" for why, n in outside.most_common()))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
