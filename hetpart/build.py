@@ -66,7 +66,10 @@ def build(
     cache = KernelCache(enabled=options.use_cache)
     with phases.phase("kernels"):
         plans = variants(decision, options)
-        emission = emit(decision.assignment, plans, chosen, target_isa(chosen), cache, progress=phases.advance)
+        emission = emit(
+            decision.assignment, plans, chosen, target_isa(chosen), cache,
+            progress=phases.advance, workers=options.workers,
+        )  # fmt: skip
     report = compile_report(decision, phases.seconds)
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
         work = Path(folder)

@@ -56,6 +56,7 @@ class Options:
         on_pass: told after every pass, with the model (``--print-after``).
         cpu_fallback: add a plan that needs no GPU, for devices without OpenCL.
         use_cache: reuse compiled kernels.
+        workers: processes that compile kernels; None: one per core, and this one alone if there is little to compile.
     """
 
     strategy: str = "ilp"
@@ -68,6 +69,7 @@ class Options:
     on_pass: Callable[[PassRecord, ir.Model], None] | None = None
     cpu_fallback: bool = False
     use_cache: bool = True
+    workers: int | None = None
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def reference(
     *,
     integers: bool = True,
 ) -> dict[str, np.ndarray]:
-    """What onnxruntime computes, without its optimisations that change rounding.
+    """What onnxruntime computes, without its optimisations that change rounding (see `hetpart.reference`).
 
     A quantised model is another matter: only those optimisations make integer operators of what its QDQ form means, so
     they are on, for int8 as well as uint8 activations, and with kernels whose sums do not saturate. Without `integers`
@@ -101,15 +101,18 @@ def reference(
     Raises:
         HetpartError: ``reference-failed`` if onnxruntime refuses the model or the inputs.
     """
+    from hetpart.reference import evaluate
+
     if isinstance(source, ir.Model):
         source = ir.to_proto(source)
+    model = source if isinstance(source, onnx.ModelProto) else str(source)
     try:
-        integers = integers and is_quantised(source)
-        model = source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(source)
+        if not integers or not is_quantised(source):
+            return evaluate(model, inputs, outputs, optimise=True)
         try:
-            session = _session(model, integers, precise=integers and _saturates())
+            session = _session(model, precise=_saturates())
         except Exception:  # the precise kernels are not there for all models: int8 activations, shared zero points
-            session = _session(model, integers, precise=False)
+            session = _session(model, precise=False)
         names = outputs or [o.name for o in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
     except Exception as error:  # onnxruntime has no common base class for its errors
@@ -120,21 +123,20 @@ def reference(
         ) from error
 
 
-def _session(model: bytes | str, integers: bool, *, precise: bool) -> Any:
-    """`precise` picks kernels whose sums do not saturate where the processor's fastest do."""
+def _session(model: onnx.ModelProto | str, *, precise: bool) -> Any:
+    """A session of a quantised model that computes in integers; `precise` picks kernels whose sums do not saturate where the processor's fastest do."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 4 if precise else 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    if integers:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.add_session_config_entry("session.qdqisint8allowed", "1")
-        # products with quantised weights alone are in float32
-        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
+    # products with quantised weights alone are in float32
+    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
     if precise:
         options.add_session_config_entry("session.x64quantprecision", "1")
-    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    serialised = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
+    return ort.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
 
 
 def _saturates(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class HetpartRep(BackendRep):
         model.graph.input.extend(inputs)
         with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
             path = Path(folder) / "model.hetpart"
-            options = Options(strategy=self._options.strategy, shapes=shapes, use_cache=self._options.use_cache)
+            options = replace(self._options, shapes=shapes)
             compile(model, "host", output=path, options=options, verify=self._verify)
             return load(path)  # the runtime maps what it needs: the files may go
 
@@ -141,7 +142,7 @@ class HetpartBackend(Backend):
             raise HetpartError("bad-option", f"there is no device '{device}'", hint="the device of this backend is CPU")
         if kwargs:
             raise HetpartError("bad-option", f"there is no option '{min(kwargs)}'")
-        return HetpartRep(model, Options(strategy=strategy, use_cache=use_cache), verify)
+        return HetpartRep(model, Options(strategy=strategy, use_cache=use_cache, workers=1), verify)
 
     @classmethod
     def run_node(

@@ -29,8 +29,9 @@ class CpuModule:
     Raises (from `lower`): HetpartError for an operator that has no correct kernel.
     """
 
-    def __init__(self, isa: Isa, cache: KernelCache) -> None:
+    def __init__(self, isa: Isa, cache: KernelCache, workers: int | None = None) -> None:
         self.isa = isa
+        self._workers = workers
         self._cache = cache
         self._objects: dict[str, bytes] = {}
         self._wanted: dict[str, Spec] = {}
@@ -110,7 +111,7 @@ class CpuModule:
                 missing.append((spec, self.isa, symbol))
             else:
                 self._objects[symbol] = code
-        for done, (symbol, code) in enumerate(_compile_all(missing), 1):
+        for done, (symbol, code) in enumerate(_compile_all(missing, self._workers), 1):
             self._objects[symbol] = code
             self._cache.put(self._key(symbol, self._wanted[symbol]), code)
             if progress:
@@ -161,8 +162,8 @@ def _compile(job: tuple[Spec, Isa, str]) -> tuple[str, bytes]:
     return symbol, build_object([generator(spec).prim_func(spec, isa, symbol)], isa)
 
 
-def _compile_all(jobs: Sequence[tuple[Spec, Isa, str]]) -> list[tuple[str, bytes]]:
-    workers = min(len(os.sched_getaffinity(0)), len(jobs))
+def _compile_all(jobs: Sequence[tuple[Spec, Isa, str]], workers: int | None) -> list[tuple[str, bytes]]:
+    workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     if len(jobs) < _PARALLEL_FROM or workers < 2:
         return [_compile(job) for job in jobs]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:

@@ -52,6 +52,7 @@ def emit(
     *,
     observe: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
 ) -> Emission:
     """Generates everything that the placements (by variant name) need.
 
@@ -63,13 +64,14 @@ def emit(
         cache: of compiled kernels.
         observe: values that the plans keep and offer as outputs.
         progress: told (done, total) of the kernels that have to be compiled.
+        workers: processes that compile; None: one per core.
 
     Raises:
         HetpartError: for an operator without a correct kernel.
     """
     kinds = {p.name: p.kind for p in target.processors}
     modules: dict[str, CpuModule | OpenclModule] = {}
-    cpu = CpuModule(isa, cache)
+    cpu = CpuModule(isa, cache, workers)
     gpu_sources = []
     for processor in target.processors:
         if processor.kind == "cpu":

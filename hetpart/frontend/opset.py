@@ -10,6 +10,7 @@ Upwards ONNX's version converter does the work; what it is known to get wrong is
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx.inliner
 import onnx.version_converter
@@ -48,6 +49,8 @@ def main_opset(model: onnx.ModelProto) -> int:
 
 def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
     version = main_opset(model)
+    if version < 7:
+        model = _align_slopes(model)
     for node in model.graph.node:
         if _has_no_later_form(node, model.graph, version):
             raise _refusal(node, f"of opset {version} has no equal form in later opsets", "13 or later")
@@ -63,6 +66,24 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
             if node.op_type == "Resize":
                 _set_old_resize_rules(node)
     return converted
+
+
+def _align_slopes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with slopes of PRelu that broadcast: until opset 7 one number per channel (axis 1), which the converter forgets."""
+    model = infer_types(model)
+    ranks = {
+        value.name: len(value.type.tensor_type.shape.dim) for value in (*model.graph.input, *model.graph.value_info)
+    }
+    sizes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for position, node in reversed(list(enumerate(model.graph.node))):
+        rank = ranks.get(node.input[0], 2) if node.op_type == "PRelu" else 2
+        if rank > 2 and len(sizes.get(node.input[1], (1, 1))) == 1:
+            shape = f"{node.name}/slope_shape"
+            model.graph.initializer.append(numpy_helper.from_array(np.array([-1, *[1] * (rank - 2)], np.int64), shape))
+            reshape = helper.make_node("Reshape", [node.input[1], shape], [f"{node.name}/slope"], f"{node.name}/Reshape")
+            node.input[1] = reshape.output[0]
+            model.graph.node.insert(position, reshape)
+    return model
 
 
 def _has_no_later_form(node: onnx.NodeProto, graph: onnx.GraphProto, version: int) -> bool:

@@ -9,8 +9,8 @@ from onnx import TensorProto, defs
 
 from hetpart.errors import HetpartError
 
-OLDEST_OPSET = 7
-"""Opset 7 brought NumPy broadcasting; older models need another reading of half of the operators."""
+OLDEST_OPSET = 6
+"""ONNX's converter knows what opset 7 changed (NumPy broadcasting); not all of what came before."""
 
 SUPPORTED_DTYPES = frozenset(
     {

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import tvm
 import tvm_ffi
 from tvm import relax, tirx
@@ -27,6 +26,7 @@ from hetpart.kernels.cpu.onnx_trust import no_kernel, require_trusted
 from hetpart.kernels.cpu.runs import copy_kernel
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import OnnxSpec
+from hetpart.reference import evaluate
 
 TOLERANCE = {"float16": 5e-3, "float32": 1e-4, "float64": 1e-4}
 """Largest relative L2 error of an output against onnxruntime; other types must be equal."""
@@ -293,14 +293,9 @@ def _aligned_copy(array: np.ndarray) -> np.ndarray:
 
 
 def _reference(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """onnxruntime's outputs, graph optimisations off."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
+    """Outputs by onnxruntime, graph optimisations off (or by ONNX's definition, see `hetpart.reference`)."""
     try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return [np.asarray(output) for output in session.run(None, feeds)]
+        return list(evaluate(model, feeds).values())
     except Exception as error:  # onnxruntime's binding raises one class per status code, without a common base
         raise no_kernel(model, f"onnxruntime cannot run it for comparison ({error})") from error
 
