@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnx.inliner
 import onnx.version_converter
 from onnx import defs, helper, numpy_helper
 
 from hetpart.errors import HetpartError
+from hetpart.frontend.bodies import refusal, write_out
 from hetpart.frontend.simplify import infer_types
 
 OPSET = 22
 IR_VERSION = 10
 """The IR version that came with opset 22 (onnx 1.17)."""
-
-_WRITTEN_OUT = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
-"""Older functions that are written out too, because nothing of ours knows them as one operator."""
 
 
 def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -33,7 +30,7 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         HetpartError: ``opset-conversion`` where an operator has no equal form at `OPSET`; ``type-inference``.
     """
-    model = _write_out(model)
+    model = write_out(model, OPSET)
     if main_opset(model) < OPSET:
         model = _upgrade(model)
     elif main_opset(model) > OPSET:
@@ -53,7 +50,7 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
         model = _align_slopes(model)
     for node in model.graph.node:
         if _has_no_later_form(node, model.graph, version):
-            raise _refusal(node, f"of opset {version} has no equal form in later opsets", "13 or later")
+            raise refusal(node, f"of opset {version} has no equal form in later opsets", "13 or later")
     try:
         converted = onnx.version_converter.convert_version(model, OPSET)
     except (onnx.version_converter.ConvertError, RuntimeError) as error:
@@ -104,46 +101,6 @@ def _set_old_resize_rules(node: onnx.NodeProto) -> None:
     node.attribute.extend(helper.make_attribute(name, value) for name, value in rules.items())
 
 
-def _write_out(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Replace operators newer than `OPSET`, and `_WRITTEN_OUT`, by the function bodies of their schemas."""
-    version = main_opset(model)
-    while targets := {node.op_type for node in model.graph.node if _is_written_out(node, version)}:
-        model = infer_types(model)  # bodies may depend on the types of the inputs, initialisers included
-        for tensor in model.graph.initializer:
-            model.graph.value_info.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-        for node in model.graph.node:
-            if node.op_type not in targets:
-                continue
-            schema = defs.get_schema(node.op_type, version)
-            if not _has_body(schema):
-                raise _refusal(node, f"is not in opset {OPSET} and has no function body", f"{OPSET} or earlier")
-            given = {attribute.name for attribute in node.attribute}
-            node.attribute.extend(  # the inliner leaves a reference to nothing where an attribute is absent
-                attribute.default_value
-                for name, attribute in schema.attributes.items()
-                if name not in given and attribute.default_value.name
-            )
-        functions = [("", op_type) for op_type in sorted(targets)]
-        try:
-            model = onnx.inliner.inline_selected_functions(model, functions, inline_schema_functions=True)
-        except RuntimeError as error:  # e.g. it has no type for an omitted optional input
-            node = next(node for node in model.graph.node if node.op_type in targets)
-            raise _refusal(node, f"cannot be written out for opset {OPSET}", f"{OPSET} or earlier") from error
-        if left := next((node for node in model.graph.node if node.op_type in targets), None):
-            raise _refusal(left, f"cannot be written out for opset {OPSET}", f"{OPSET} or earlier")
-    return model
-
-
-def _has_body(schema: defs.OpSchema) -> bool:
-    fixed: bool = schema.has_function  # type: ignore[attr-defined]  # not in onnx's stubs
-    computed: bool = schema.has_context_dependent_function  # type: ignore[attr-defined]  # likewise
-    return fixed or computed
-
-
-def _is_written_out(node: onnx.NodeProto, version: int) -> bool:
-    return node.op_type in _WRITTEN_OUT or (version > OPSET and not defs.has(node.op_type, OPSET, ""))
-
-
 def _downgrade(model: onnx.ModelProto) -> None:
     """Declare `OPSET` where every node means the same there; type inference checks the element types afterwards."""
     version = main_opset(model)
@@ -155,7 +112,7 @@ def _downgrade(model: onnx.ModelProto) -> None:
             if attribute.name in known:
                 kept.append(attribute)
             elif attribute != newer[attribute.name].default_value:
-                raise _refusal(node, f"uses {attribute.name}, which is not in opset {OPSET}", f"{OPSET} or earlier")
+                raise refusal(node, f"uses {attribute.name}, which is not in opset {OPSET}", f"{OPSET} or earlier")
         _keep_attributes(node, kept)
     for entry in model.opset_import:
         if entry.domain in ("", "ai.onnx"):
@@ -166,12 +123,3 @@ def _keep_attributes(node: onnx.NodeProto, kept: list[onnx.AttributeProto]) -> N
     copies = [onnx.AttributeProto.FromString(attribute.SerializeToString()) for attribute in kept]
     del node.attribute[:]
     node.attribute.extend(copies)
-
-
-def _refusal(node: onnx.NodeProto, fault: str, opset: str) -> HetpartError:
-    return HetpartError(
-        "opset-conversion",
-        f"{node.op_type} '{node.name}' {fault}",
-        node=node.name,
-        hint=f"export the model with opset {opset}",
-    )
