@@ -34,6 +34,15 @@ def no_op(editor: Editor, node: ir.Node) -> bool:
     return repeats
 
 
+def without_empty(editor: Editor, node: ir.Node) -> bool:
+    """Concat of some inputs without elements -> Concat of the others."""
+    kept = [value for value in node.inputs if value is not None and 0 not in shape_of(value)]
+    if not kept or len(kept) == len(node.inputs):
+        return False
+    editor.become(node, "Concat", kept, {"axis": attribute(node, "axis", 0)})
+    return True
+
+
 def dropout(editor: Editor, node: ir.Node) -> bool:
     """Dropout at inference -> its input; the mask, if read, -> a constant of ones."""
     training = operand(node, 2)
@@ -43,12 +52,10 @@ def dropout(editor: Editor, node: ir.Node) -> bool:
         )
     if len(node.outputs) > 1 and node.outputs[1].name:
         mask = node.outputs[1]
+        ones = editor.constant(f"{node.name}/mask", np.ones(shape_of(mask), dtype=np.bool_))
         if mask.is_graph_output():
-            raise HetpartError(
-                "dropout-mask", "a Dropout mask is a graph output", node=node.name, hint="remove that output"
-            )
-        if mask.uses():
-            mask.replace_all_uses_with(editor.constant(f"{node.name}/mask", np.ones(shape_of(mask), dtype=np.bool_)))
+            ones.name, mask.name = mask.name, None
+        mask.replace_all_uses_with(ones, replace_graph_outputs=True)
     source = node.inputs[0]
     if source is None:
         return False

@@ -30,7 +30,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "BatchNormalization": (layers.batch_norm,),
     "Cast": (structure.no_op,),
     "Clip": (arithmetic.clip, patterns.activation),
-    "Concat": (structure.no_op,),
+    "Concat": (structure.without_empty, structure.no_op),
     "Constant": (lift_constant,),
     "Conv": (layers.explicit_pads,),
     "ConvTranspose": (layers.explicit_output_size,),

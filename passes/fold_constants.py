@@ -1,4 +1,8 @@
-"""fold-constants: nodes that read only constants are run now, by onnxruntime, and replaced by their results."""
+"""fold-constants: what is known before the model runs becomes a constant.
+
+Nodes that read only constants are run now, by onnxruntime. A value without elements, and the shape of any value, are
+known from the types alone.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import onnx_ir as ir
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.passes.base import Pass
-from hetpart.passes.edit import Array, Editor, constant, is_operator, shape_of
+from hetpart.passes.edit import Array, Editor, attribute, constant, is_operator, shape_of
 
 _RANDOM = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"}
@@ -46,14 +50,53 @@ def lift_constant(editor: Editor, node: ir.Node) -> bool:
 def fold_constants(graph: ir.Graph, limit_bytes: int) -> bool:
     """Fold every node that reads only constants, unless it would turn few bytes into more than `limit_bytes`."""
     editor = Editor(graph)
-    modified = False
+    modified = _fold_empty_inputs(editor)
     for node in graph:
-        if lift_constant(editor, node):
+        if lift_constant(editor, node) or _fold_by_type(editor, node):
             modified = True
         elif _is_foldable(node, limit_bytes) and (results := _run(node, graph.opset_imports[""])) is not None:
             editor.replace_by_constants(node, [ir.tensor(result) for result in results])
             modified = True
     return modified
+
+
+def _fold_by_type(editor: Editor, node: ir.Node) -> bool:
+    """Shape and Size -> constants; and the outputs of any node that have no elements."""
+    data = node.inputs[0] if node.inputs else None
+    if is_operator(node, "Shape", "Size") and data is not None:
+        shape = np.array(shape_of(data), np.int64)
+        last = len(shape)
+        known = shape[slice(attribute(node, "start", 0), attribute(node, "end", last))]
+        editor.replace_by_constants(node, [ir.tensor(known if node.op_type == "Shape" else np.array(math.prod(shape)))])
+        return True
+    empty = [value for value in node.outputs if value.name and _is_empty(value)]
+    if not empty or not is_deterministic(node):
+        return False
+    if len(empty) == len(node.outputs):
+        editor.replace_by_constants(node, [_nothing(value) for value in empty])
+        return True
+    read = [value for value in empty if value.uses() and not value.is_graph_output()]
+    for value in read:
+        value.replace_all_uses_with(editor.constant(f"{value.name}/empty", _nothing(value)))
+    return bool(read)
+
+
+def _fold_empty_inputs(editor: Editor) -> bool:
+    """Whoever reads a model input without elements reads a constant instead."""
+    read = [value for value in editor.graph.inputs if not value.is_initializer() and value.uses() and _is_empty(value)]
+    for value in read:
+        value.replace_all_uses_with(editor.constant(f"{value.name}/empty", _nothing(value)))
+    return bool(read)
+
+
+def _is_empty(value: ir.Value) -> bool:
+    return 0 in shape_of(value)
+
+
+def _nothing(value: ir.Value) -> ir.Tensor:
+    if value.dtype is None:
+        raise InternalError("missing-dtype", "a value has no dtype", node=value.name)
+    return ir.Tensor(np.zeros(shape_of(value), value.dtype.numpy()), dtype=value.dtype)
 
 
 def _is_foldable(node: ir.Node, limit_bytes: int) -> bool:
@@ -64,7 +107,7 @@ def _is_foldable(node: ir.Node, limit_bytes: int) -> bool:
         return False
     if any(attr.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for attr in node.attributes.values()):
         return False
-    if any(value.is_graph_output() or not value.name for value in node.outputs):
+    if any(not value.name for value in node.outputs):
         return False
     inputs = [value for value in node.inputs if value is not None]
     arrays = [constant(value) for value in inputs]
@@ -107,13 +150,13 @@ def _run(node: ir.Node, opset: int) -> list[Array] | None:
     try:
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         return [np.asarray(result) for result in session.run(None, feeds)]
-    except (errors.NotImplemented, errors.InvalidGraph, errors.Fail):
+    except (errors.NotImplemented, errors.InvalidGraph, errors.Fail, errors.RuntimeException):
         return None
 
 
 @dataclass(frozen=True)
 class FoldConstants(Pass):
-    """Runs what depends on constants only; quantisation and random operators stay.
+    """Runs what depends on constants or types only; quantisation and random operators stay.
 
     Before::
 

@@ -43,7 +43,8 @@ def optimisation_level(level: str) -> list[Pass]:
             "canonicalise",
             "fold-constants",  # again: what reads a Dropout's mask is constant only now
             "quantised-form",  # weights that no integer kernel reads must be constants in float32
-            "dce",  # last: rewrites leave the nodes they replaced
+            "dce",  # rewrites leave the nodes they replaced
+            "compute-outputs",  # last: folding would undo it
         ]
     elif level == "O1":
         names = [
@@ -54,7 +55,8 @@ def optimisation_level(level: str) -> list[Pass]:
             "fold-bn",  # after canonicalise, which turns every BatchNormalization into Mul + Add
             "cse",  # again: canonical forms compare equal more often (Flatten and Reshape, say)
             "quantised-form",  # after cse, which would join what it splits; on canonical pools and products
-            "dce",  # last: the passes above leave the nodes and weights they replaced
+            "dce",  # the passes above leave the nodes and weights they replaced
+            "compute-outputs",  # last: folding would undo it
         ]
     else:
         raise HetpartError("unknown-level", f"there is no optimisation level '{level}'", hint="use O0 or O1")

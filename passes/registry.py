@@ -22,6 +22,7 @@ def _load(module: str, name: str) -> Callable[[], type[Pass]]:
 
 PASSES: dict[str, Callable[[], type[Pass]]] = {
     "canonicalise": _load("canonicalise", "Canonicalise"),
+    "compute-outputs": _load("compute_outputs", "ComputeOutputs"),
     "cse": _load("cse", "CommonSubexpressionElimination"),
     "dce": _load("dce", "DeadCodeElimination"),
     "fold-bn": _load("fold_bn", "FoldBatchNormalization"),

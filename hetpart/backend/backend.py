@@ -81,7 +81,8 @@ class HetpartRep(BackendRep):
         )
         if key not in self._sessions:
             values = {name: arrays[name] for name in self.parameters}
-            shapes = {name: array.shape for name, array in arrays.items() if name not in self.parameters}
+            dynamic = {value.name for value in self._inputs if not _is_static(value)}.difference(self.parameters)
+            shapes = {name: arrays[name].shape for name in dynamic}
             session = self._compile(values, shapes)
             while len(self._sessions) >= _KEPT:
                 self._sessions.pop(next(iter(self._sessions))).close()
@@ -183,5 +184,5 @@ class HetpartBackend(Backend):
 def _is_static(value: onnx.ValueInfoProto) -> bool:
     tensor = value.type.tensor_type
     return value.type.WhichOneof("value") != "tensor_type" or (
-        tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
+        tensor.HasField("shape") and all(dim.dim_value > 0 for dim in tensor.shape.dim)
     )

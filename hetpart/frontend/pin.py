@@ -42,7 +42,7 @@ def pin_shapes(
         for axis, dim in enumerate(_dims(value)):
             if dim.dim_param in sizes.bound:
                 dim.dim_value = sizes.bound[dim.dim_param][0]
-            if dim.dim_value <= 0:  # unset, or the 0 and -1 that some exporters write for "unknown"
+            if dim.dim_value <= 0 and value.name not in shapes:  # unset, or the 0 and -1 that some exporters write for "unknown"
                 raise _dynamic(value, axis)
         if not value.type.tensor_type.HasField("shape"):
             raise _dynamic(value, None)
@@ -66,8 +66,8 @@ class _Sizes:
 
 def _pin(value: onnx.ValueInfoProto, shape: Sequence[int], sizes: _Sizes) -> None:
     option = f"--shape {value.name}:{','.join(map(str, shape))}"
-    if any(size < 1 for size in shape):
-        raise HetpartError("bad-shape", f"sizes must be positive: {option}", node=value.name)
+    if any(size < 0 for size in shape):
+        raise HetpartError("bad-shape", f"sizes must not be negative: {option}", node=value.name)
     if not value.type.tensor_type.HasField("shape"):
         for size in shape:
             value.type.tensor_type.shape.dim.add().dim_value = size

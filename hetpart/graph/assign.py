@@ -193,7 +193,7 @@ def _layouts(
             n, c, h, w = kind.shape
             size = _narrow_block(c, kind.dtype) if _narrow_input(graph, value, block) else block
             layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()), kind.dtype, fills.get(value, 0))
-        elif not graph.is_constant(value):
+        elif not graph.is_constant(value) or value in graph.outputs:  # an output without elements is a constant
             layouts[value] = Plain(kind.shape, kind.dtype)
     return pieces.share_halo(layouts)
 

@@ -137,6 +137,6 @@ def _symbol(prim_func: Any) -> str:
 def _argument(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
-    if value.ctypes.data % ALIGNMENT or not value.flags.c_contiguous:
+    if (value.size and value.ctypes.data % ALIGNMENT) or not value.flags.c_contiguous:
         raise InternalError("kernel-argument", f"a kernel needs {ALIGNMENT}-byte aligned, contiguous arrays")
     return tvm.runtime.from_dlpack(value)

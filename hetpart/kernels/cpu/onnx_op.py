@@ -6,6 +6,7 @@ buffers; none is split over threads. `check` compiles the same calls for this ma
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 import onnx
 import tvm
 import tvm_ffi
-from tvm import relax, tirx
+from tvm import relax, s_tir, tirx
 from tvm.relax.backend import cpu_generic
 from tvm.relax.frontend.onnx import from_onnx
 
@@ -235,7 +236,7 @@ class _Walk:
             function = self._module[name]
             for routine in _library_calls(function):
                 raise self._refuse(f"it needs the library routine {routine}")
-            self._functions[symbol] = function.with_attr("global_symbol", symbol)
+            self._functions[symbol] = _unbounded(function).with_attr("global_symbol", symbol)
         return symbol
 
     def _layout(self, type_: Any) -> Plain:
@@ -254,6 +255,27 @@ class _Walk:
     def _refuse(self, why: str) -> HetpartError:
         return no_kernel(self._model, why)
 
+
+def _unbounded(function: Any) -> Any:
+    """`function` with maxima and minima that begin at the infinities: TVM begins at the largest finite numbers."""
+
+    def begin(block: Any) -> Any:
+        value = getattr(block.init, "value", None)
+        if not isinstance(value, tirx.FloatImm) or value.ty.dtype not in _LARGEST:
+            return block
+        if abs(value.value) < _LARGEST[value.ty.dtype]:
+            return block
+        infinity = tirx.FloatImm(value.ty.dtype, math.copysign(math.inf, value.value))
+        init = tirx.BufferStore(block.init.buffer, infinity, block.init.indices)
+        return s_tir.SBlock(
+            block.iter_vars, block.reads, block.writes, block.name_hint, block.body, init, block.alloc_buffers,
+            block.match_buffers, block.annotations,
+        )  # fmt: skip
+
+    return tvm_ffi.structural_map(function, [(s_tir.SBlock, begin)])
+
+
+_LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32", "float64")}
 
 _PACKED = ("tirx.tvm_call_packed", "tirx.tvm_call_cpacked", "tirx.call_extern", "tirx.tvm_call_packed_lowered")
 
