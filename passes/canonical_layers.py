@@ -76,8 +76,9 @@ def explicit_output_size(editor: Editor, node: ir.Node) -> bool:
         totals = [
             (i - 1) * s + extra + k - o for i, o, extra, (s, k) in zip(sizes, results, extras, windows, strict=True)
         ]
-        if min(totals, default=0) < 0:
-            return False  # larger than the operator can make with pads >= 0; stays as it is
+        if min(totals, default=0) < 0:  # larger than the operator makes with pads: the rest is padding of the output
+            editor.set_integers(node, "output_padding", [e - min(0, t) for e, t in zip(extras, totals, strict=True)])
+            totals = [max(0, total) for total in totals]
         editor.set_integers(node, "pads", _distribute(totals, "SAME_UPPER" if mode == "SAME_UPPER" else "SAME_LOWER"))
     for name in ("auto_pad", "output_shape"):
         node.attributes.pop(name, None)

@@ -99,6 +99,14 @@ class Editor:
         self._values |= {v.name for node in graph for v in node.outputs}
         self._nodes = {node.name for node in graph}
 
+    def node_name(self, near: ir.Node, op_type: str) -> str:
+        """A new name for a node that is made of `near`."""
+        return _unique(f"{near.name}/{op_type}", self._nodes)
+
+    def value_name(self, name: str) -> str:
+        """`name`, or `name` with a number if that is taken."""
+        return _unique(name, self._values)
+
     @property
     def opset(self) -> int:
         """Version of the standard operators."""

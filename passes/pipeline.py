@@ -40,6 +40,8 @@ def optimisation_level(level: str) -> list[Pass]:
     if level == "O0":
         names = [
             "fold-constants",  # first: canonicalise names weights, axes and bounds only if they are initialisers
+            "decompose",
+            "fold-constants",  # of what the decompositions wrote
             "canonicalise",
             "fold-constants",  # again: what reads a Dropout's mask is constant only now
             "quantised-form",  # weights that no integer kernel reads must be constants in float32
@@ -49,6 +51,8 @@ def optimisation_level(level: str) -> list[Pass]:
     elif level == "O1":
         names = [
             "fold-constants",  # first: canonicalise names weights, axes and bounds only if they are initialisers
+            "decompose",
+            "fold-constants",  # of what the decompositions wrote
             "cse",  # before the patterns: two copies of x - mean(x) would hide a layer normalisation
             "canonicalise",
             "fold-constants",  # again: what reads a Dropout's mask is constant only now

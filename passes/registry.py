@@ -25,6 +25,7 @@ PASSES: dict[str, Callable[[], type[Pass]]] = {
     "compute-outputs": _load("compute_outputs", "ComputeOutputs"),
     "cse": _load("cse", "CommonSubexpressionElimination"),
     "dce": _load("dce", "DeadCodeElimination"),
+    "decompose": _load("decompose", "Decompose"),
     "fold-bn": _load("fold_bn", "FoldBatchNormalization"),
     "fold-constants": _load("fold_constants", "FoldConstants"),
     "quantised-form": _load("quantised_form", "QuantisedForm"),

@@ -58,7 +58,7 @@ def aligned(shape: Sequence[int], dtype: str = "float32") -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
+    return np.ndarray(tuple(shape), dtype, raw, start)
 
 
 def host_isa() -> Isa:
