@@ -13,6 +13,7 @@ from typing import ClassVar
 import onnx_ir as ir
 
 from hetpart.passes import decompose_arithmetic as arithmetic
+from hetpart.passes import decompose_half as half
 from hetpart.passes import decompose_quantised as quantised
 from hetpart.passes import decompose_recurrent as recurrent
 from hetpart.passes import decompose_resize as resize
@@ -26,6 +27,7 @@ from hetpart.passes.edit import Editor
 Rule = Callable[[Block], bool]
 
 RULES: dict[str, Rule] = {
+    **dict.fromkeys(half.WIDENED, half.widen),
     "BatchNormalization": arithmetic.computed_batch_norm,
     "Col2Im": selection.col2im,
     "ConvInteger": quantised.conv_integer,

@@ -13,6 +13,7 @@ import onnx.inliner
 from onnx import defs, helper
 
 from hetpart.errors import HetpartError
+from hetpart.frontend.newer import NEWER_FORMS, newer_body
 from hetpart.frontend.simplify import infer_types
 from hetpart.frontend.validate import name_nodes
 
@@ -42,10 +43,11 @@ def write_out(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         types = {value.name: value.type for value in (*model.graph.input, *model.graph.value_info)}
         for tensor in model.graph.initializer:
             types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+        constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         for node in model.graph.node:
             if node.name not in names:
                 continue
-            body = _body(node, version, types)
+            body = newer_body(node, types, constants) or _body(node, version, types)
             if body is None:
                 if not defs.has(node.op_type, opset, ""):
                     raise refusal(node, f"is not in opset {opset} and has no function body", f"{opset} or earlier")
@@ -90,7 +92,7 @@ def _is_written_out(node: onnx.NodeProto, version: int, opset: int, refused: set
         return False
     if node.op_type in WRITTEN_OUT or (node.op_type == "LayerNormalization" and any(node.output[1:])):
         return True
-    return version > opset and not defs.has(node.op_type, opset, "")
+    return version > opset and (node.op_type in NEWER_FORMS or not defs.has(node.op_type, opset, ""))
 
 
 def _body(node: onnx.NodeProto, version: int, types: Mapping[str, onnx.TypeProto]) -> onnx.FunctionProto | None:

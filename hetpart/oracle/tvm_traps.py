@@ -109,7 +109,10 @@ TRAPS = (
     Trap(("IsInf",), _one_sign, "the sign to detect is ignored"),
     Trap(("LayerNormalization",), _later_outputs, "mean and inverse deviation are returned as scalars"),
     Trap(("MaxPool",), _later_outputs, "only the first output is right"),
-    Trap(("Mod",), _flag("fmod"), "fmod is wrong for infinite and zero divisors"),
+    Trap(
+        ("Mod",), lambda node: _reads(node, 0, "float16", "float32", "float64"),
+        "floats are wrong for infinite and zero divisors",
+    ),
     Trap(("OneHot",), lambda node: not _makes(node, "int64"), "values that are not int64 come back with another type"),
     Trap(
         ("Pow",), lambda node: dtype_of(_input(node, 0)) != dtype_of(_input(node, 1)),
