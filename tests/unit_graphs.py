@@ -13,16 +13,16 @@ from hetpart.passes.fuse import fuse
 HEADER = '<ir_version: 10, opset_import: ["" : 20, "com.example" : 1]>\n'
 
 
-def units_of(text: str, **constants: tuple[int, ...] | np.ndarray) -> UnitGraph:
+def units_of(text: str, **constants: tuple[int, ...] | np.ndarray | np.generic) -> UnitGraph:
     """Fused units of the graph in ONNX text form; its types must be complete where inference cannot tell.
 
     Args:
         text: ``name (inputs) => (outputs) <value infos> { nodes }``.
-        constants: initialisers, as arrays or as the shapes of float32 zeros.
+        constants: initialisers, as arrays, scalars or as the shapes of float32 zeros.
     """
     model = onnx.parser.parse_model(HEADER + text)
     for name, value in constants.items():
-        data = value if isinstance(value, np.ndarray) else np.zeros(value, np.float32)
+        data = np.zeros(value, np.float32) if isinstance(value, tuple) else np.asarray(value)
         model.graph.initializer.append(onnx.numpy_helper.from_array(data, name))
     model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     for index, node in enumerate(model.graph.node):

@@ -118,7 +118,7 @@ class Image(Blocked):
     @staticmethod
     def of(layout: Blocked, dtype: str = "float32", first: int = 0) -> Image:
         """The image form of a map in blocks of four."""
-        return Image(layout.n, layout.c, layout.h, layout.w, layout.block, Halo(), dtype, first)
+        return Image(layout.n, layout.c, layout.h, layout.w, layout.block, dtype=dtype, first=first)
 
     @property
     def physical_shape(self) -> tuple[int, ...]:

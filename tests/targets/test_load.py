@@ -47,7 +47,7 @@ def test_every_shipped_target_is_complete(name: str) -> None:
 @pytest.mark.parametrize("name", target_names())
 def test_files_are_short_and_every_cost_has_a_source(name: str) -> None:
     lines = (SHIPPED / f"{name}.toml").read_text().splitlines()
-    assert len(lines) < 120
+    assert len(lines) < 140
     section = ""
     for line in lines:
         section = line if line.startswith("[") else section
@@ -124,7 +124,7 @@ def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
         ("work_group = [8, 8, 1]", "work_group = [8, 8]", "work_group must be a list of three positive whole numbers"),
         ('source = "gpu"', 'source = "npu"', "links[0].source must be one of cpu, gpu, dsp, not 'npu'"),
         ('target = "cpu"', 'target = "gpu"', "links[0].target must be another processor than the source"),
-        ("mattr = []", "mattr = [1]", "processors.cpu.codegen.mattr must be a list of strings"),
+        ('mattr = ["+dotprod"]', "mattr = [1]", "processors.cpu.codegen.mattr must be a list of strings"),
         ("[processors.cpu.facts]", "[processors.cpu.facts]\nlist = [1]", "facts.list must be a string, a number"),
     ],
 )
