@@ -64,8 +64,10 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
             unit = _unit(found.kind, found.nodes, found.inputs, found.drafts, (found.result,))
             add(replace(unit, quantised=found.quantised))
 
+    zero_points: dict[ir.Value, int] = {}
     for node in nodes:
-        add_match(match(node))
+        if (found := match(node)) is not None and _one_zero_point(found, zero_points):
+            add_match(found)
     if epilogues:
         for node in _deepest_first(nodes):
             if kinds[node] in _ANCHORS:
@@ -89,6 +91,14 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
     order = {node: position for position, node in enumerate(nodes)}
     units.sort(key=lambda unit: max(order[node] for node in unit.nodes))
     return UnitGraph(model, {unit.name: unit for unit in units}, _types(model.graph))
+
+
+def _one_zero_point(found: Match, known: dict[ir.Value, int]) -> bool:
+    """Whether a convolution reads its input under the zero point that others do: a map has one halo, which holds it."""
+    scheme = found.quantised.inputs[0]
+    if found.kind != "qconv" or scheme is None:
+        return True
+    return known.setdefault(found.inputs[0], scheme.zero_point) == scheme.zero_point
 
 
 def _deepest_first(nodes: list[ir.Node]) -> list[ir.Node]:

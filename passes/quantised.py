@@ -248,7 +248,10 @@ def _bias_row(result: ir.Value, channels: int) -> tuple[ir.Node, ir.Value] | Non
     other = reader.inputs[0] if reader.inputs[1] is result else reader.inputs[1]
     if other is None or other is result or shape_of(other)[-1:] != (channels,) or np.prod(shape_of(other)) != channels:
         return None
-    return (reader, other) if len(shape_of(other)) <= len(shape_of(result)) else None
+    source = other.producer()
+    stored = other if source is None else source.inputs[0] if is_operator(source, "DequantizeLinear") else None
+    fits = stored is not None and stored.is_initializer() and len(shape_of(other)) <= len(shape_of(result))
+    return (reader, other) if fits else None
 
 
 def _bias(value: ir.Value | None, unit: np.ndarray) -> tuple[tuple[ir.Node, ...], np.ndarray] | None:

@@ -234,6 +234,8 @@ def _integer_product(op_type: str) -> Callable[[_Editor, onnx.NodeProto], bool]:
         shape = editor.shape(b)
         if shape is None or (op_type == "MatMul" and len(shape) != 2):
             return False
+        if editor.size(a_zero) not in (None, 1) or (b_zero and editor.size(b_zero) != 1):
+            return False
         depth = shape[0] if op_type == "MatMul" else math.prod(shape[1:])
         outputs = {value.name for value in editor.graph.output}
         to_float = all(_casts_to_float(reader) for reader in editor.readers.get(node.output[0], []))

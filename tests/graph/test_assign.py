@@ -235,7 +235,7 @@ QUANTISED = """
 def test_the_halo_of_a_quantised_map_holds_its_zero_point(group: int, right: int) -> None:
     weight = np.ones((8, 8 // group, 3, 3), np.int8)
     text = QUANTISED.replace("GROUP", str(group))
-    result = assigned(text, s=np.float32(0.1), z=np.uint8(7), w=weight)
+    result = assigned(text, s=np.array(0.1, np.float32), z=np.array(7, np.uint8), w=weight)
     # depthwise kernels read taps in fours, and so one column more
     assert result.layouts["q:blocked"] == Blocked(1, 8, 5, 5, 4, Halo(1, 1, 1, right), "uint8", 7)
     assert result.layouts["r"] == Blocked(1, 8, 5, 5, 4, dtype="uint8")

@@ -148,6 +148,34 @@ def test_one_tensor_under_two_schemes_is_not_confused() -> None:
     assert by_scheme == [(Scheme(float(S), 120, "uint8"), Scheme(float(np.float32(0.05)), 99, "uint8"))]
 
 
+def test_a_row_that_is_computed_is_no_bias() -> None:
+    graph = units(
+        """(float[3,8] x, float[5] row) => (float y) {
+            q = QuantizeLinear (x, s, z) d = DequantizeLinear (q, s, z)
+            v = DequantizeLinear (w, s, wz) m = MatMul (d, v) y = Add (m, row)
+        }""",
+        **BYTE,
+        w=rng.integers(-127, 128, (8, 5)).astype(np.int8),
+        wz=np.int8(0),
+    )
+    assert [unit.kind for unit in graph] == ["qeltwise", "qdense", "eltwise"]
+
+
+def test_two_convolutions_that_read_one_map_under_two_zero_points_do_not_share_its_halo() -> None:
+    graph = units(
+        """(float[1,4,6,6] x) => (float y) {
+            q = QuantizeLinear (x, s, z)
+            d = DequantizeLinear (q, s, z) e = DequantizeLinear (q, s, z2)
+            v = DequantizeLinear <axis = 0> (w, ws, wz)
+            c = Conv <pads = [1, 1, 1, 1]> (d, v) t = Conv <pads = [1, 1, 1, 1]> (e, v)
+            y = Add (c, t)
+        }""",
+        **{name: BYTE[name] for name in ("s", "z", "z2")},
+        **WEIGHT,
+    )
+    assert [unit.kind for unit in graph].count("qconv") == 1
+
+
 NETWORKS = {
     "residual": """(float[1,4,6,6] x) => (float y) {
         q = QuantizeLinear (x, s, z)  d = DequantizeLinear (q, s, z)
