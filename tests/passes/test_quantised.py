@@ -205,8 +205,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
-@pytest.mark.parametrize("target", ["host", "sd855"])
+@pytest.mark.parametrize(("target", "dtype"), [("host", np.uint8), ("sd855", np.int8)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_equal_onnxruntime(name: str, target: str, dtype: type, tmp_path: Path) -> None:
     shift = 128 if dtype == np.int8 else 0
