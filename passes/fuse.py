@@ -70,7 +70,7 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
             add_match(found)
     if epilogues:
         for node in _deepest_first(nodes):
-            if kinds[node] in _ANCHORS:
+            if node not in taken and kinds[node] in _ANCHORS:
                 add(_chain(kinds[node], (node,), node.inputs, (), node.outputs[0], taken))
     for conversions in (False, True):  # what an elementwise chain does not take is a conversion by itself
         for node in nodes:
