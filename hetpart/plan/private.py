@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
 from hetpart.graph.inplace import ALIGNMENT
 from hetpart.graph.layout import Blocked, Image
@@ -144,7 +145,8 @@ class _Finder:
 
     def _form(self, value: str) -> None:
         layout = self.assignment.layouts[value]
-        assert isinstance(layout, Blocked)
+        if not isinstance(layout, Blocked):
+            raise InternalError("layout-form", "only a map can lie in private memory", node=value)
         root, first = self._root(value)
         self.borders.roots[value] = root
         if self.memory == "image":

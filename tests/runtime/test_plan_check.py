@@ -7,16 +7,20 @@ import shutil
 import struct
 import subprocess
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hetpart.bundle.planfile import decode_plan, encode_plan
+from hetpart.plan.plan import Buffer, ImageShape
 from hetpart.runtime.library import runner
 
 CODES = range(1, 14)  # hp_code; a crash is negative, a sanitizer's report 99
-NO_OPENCL = 6
+CORRUPT, NO_OPENCL = 3, 6
 
 Changes = list[tuple[int, int]]
 """Positions (modulo the file's length) and what to do to the byte or word there."""
@@ -147,3 +151,49 @@ def test_plan_of_another_version(checked_runner: Path, damaged: Path, toy: Path)
     done = run(checked_runner, damaged, "--repeat", "0")
     assert "plan format 99" in done.stderr
     assert "[version-mismatch]" in done.stderr
+
+
+VIEW = Buffer("v", "image", 2, 4, "float32", (2, 4, 4), "", 0)
+IMAGE = ImageShape(8, 8, "float32")
+
+
+def with_view(toy: Path, view: Buffer = VIEW, image: ImageShape = IMAGE, *, user: str = "", written: int = 0) -> bytes:
+    """The toy's plan with an image and a view of it; the first step of `user` has it twice, the second one written."""
+    plan = decode_plan((toy / "plan.bin").read_bytes())
+    processors = dict(plan.processors)
+    if user:
+        step, *rest = processors[user]
+        number = len(plan.buffers)
+        args = (*step.args, number, number)
+        writes = (*step.writes, len(args) - 1) if written else step.writes
+        processors[user] = (replace(step, args=args, writes=writes), *rest)
+    return encode_plan(replace(plan, processors=processors, buffers=(*plan.buffers, view), images=(image,)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, ""),
+        ({"user": "gpu"}, ""),
+        ({"view": replace(VIEW, space="texture", offset=1 << 40, size=128, shape=(1, 8, 4))}, "outside of its space"),
+        ({"view": replace(VIEW, image=1)}, "not what its image holds"),
+        ({"view": replace(VIEW, offset=5)}, "not what its image holds"),
+        ({"view": replace(VIEW, size=5)}, "not what its image holds"),
+        ({"view": replace(VIEW, shape=(9, 4, 4))}, "not what its image holds"),
+        ({"view": replace(VIEW, shape=(2, 4, 3))}, "not what its image holds"),
+        ({"view": replace(VIEW, shape=(2, 4))}, "not what its image holds"),
+        ({"view": replace(VIEW, dtype="float16")}, "not what its image holds"),
+        (
+            {"view": replace(VIEW, dtype="int32"), "image": replace(IMAGE, dtype="int32")},
+            "empty, or of an unknown type",
+        ),
+        ({"image": replace(IMAGE, width=0)}, "empty, or of an unknown type"),
+        ({"user": "cpu"}, "uses an image, but not on OpenCL"),
+        ({"user": "gpu", "written": 1}, "reads and writes one image"),
+    ],
+)
+def test_images(checked_runner: Path, damaged: Path, toy: Path, changes: dict[str, Any], message: str) -> None:
+    (damaged / "plan.bin").write_bytes(with_view(toy, **changes))
+    done = run(checked_runner, damaged, "--repeat", "0")
+    assert done.returncode == (CORRUPT if message else NO_OPENCL), done.stderr
+    assert message in done.stderr

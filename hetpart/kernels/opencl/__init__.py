@@ -92,9 +92,12 @@ def generator(spec: Spec) -> OpenclGenerator:
         )
     operands: tuple[Layout, ...] = getattr(spec, "operands", ())
     layouts = (*spec.inputs, *operands, *spec.outputs)
-    wrong = {form.dtype for form in layouts} - {"float32"}
-    if all(form.dtype == "float16" for form in layouts if form.dtype != "float32") and isinstance(spec, _HALF):
-        wrong = {form.dtype for form in layouts if not isinstance(form, Blocked)} - {"float32"}
+    half = isinstance(spec, _HALF)
+    wrong = {
+        form.dtype
+        for form in layouts
+        if form.dtype != "float32" and not (half and isinstance(form, Blocked) and form.dtype == "float16")
+    }
     if wrong and not isinstance(spec, _MOVES_DATA):
         raise HetpartError(
             "no-kernel",

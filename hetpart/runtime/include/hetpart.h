@@ -60,8 +60,8 @@ typedef struct hp_options {
     uint64_t cpu_cores;       /* bit i: CPU threads may run on core i; 0: anywhere */
     uint64_t opencl_cores;    /* likewise for the thread that feeds OpenCL, and for PoCL's own workers, whose number
                                  becomes the number of cores named (only before PoCL's first use in the process) */
-    int unit_local_size;      /* launch every OpenCL kernel with local size 1: a rehearsal on devices that run one
-                                 work-item at a time */
+    int unit_local_size;      /* launch OpenCL kernels with local size 1, save those that need their work-groups: a
+                                 rehearsal on devices that run one work-item at a time */
     int trace;                /* record when each step ran, for hp_trace; OpenCL then runs with profiling */
     int allow_cpu_fallback;   /* if OpenCL is missing or refuses, take plan-cpu.bin; see hp_fallback_reason */
     const char *plan;         /* file name of the plan inside the bundle; NULL: "plan.bin" */
