@@ -38,7 +38,7 @@ def test_json_is_one_object_with_every_documented_field(cli: Cli, tiny: Path, fo
     assert set(report["verify"]["outputs"]["logits"]) == {"rel_l2", "max_abs"}
     assert {"import", "passes", "partition", "kernels", "link", "verify", "write"} <= set(report["seconds"])
     rows = {unit["name"]: unit for unit in report["units"]}
-    assert set(rows["conv1"]) == {"name", "nodes", "op", "processor", "reason", "cost_us", "origin"}
+    assert set(rows["conv1"]) == {"name", "nodes", "op", "processor", "reason", "cost_us", "origin", "memory"}
     assert rows["conv1"]["nodes"] == ["conv1", "relu1"]
     assert rows["conv1"]["origin"] == "estimated"
     assert rows["flat"]["processor"] is None
