@@ -25,4 +25,7 @@ def run_tool(program: str | Path, *arguments: str | Path, cwd: Path | None = Non
         raise RuntimeError(f"{path.name} took more than {LIMIT_S} s") from error
     if done.returncode:
         said = next((line for line in (done.stderr + done.stdout).splitlines() if "error" in line.lower()), "")
-        raise RuntimeError(f"{path.name} failed ({done.returncode}): {said.strip()[:300]}")
+        for argument in arguments:  # the files' names are enough
+            said = said.replace(f"{Path(argument).parent}/", "") if isinstance(argument, Path) else said
+        how = f"died of signal {-done.returncode}" if done.returncode < 0 else f"failed ({done.returncode})"
+        raise RuntimeError(f"{path.name} {how}{': ' if said else ''}{said.strip()[:300]}")
