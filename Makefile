@@ -67,7 +67,7 @@ bench-engines: $(BIN)/hetpart ## install the engines that bench-all compares wit
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'pnnx >= 20261020'
 
 bench-aarch64: $(BIN)/hetpart ## judge the phone kernels' inner loops with llvm-mca (Debian: apt-get install llvm-19)
-	$(BIN)/python -m benchmarks.aarch64
+	$(BIN)/python -m benchmarks.aarch64 --paste docs/performance.md
 
 clean: ## delete what was made here
 	rm -rf $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -131,7 +131,7 @@ def report(kernels: Sequence[Judged], worst: int) -> tuple[str, bool]:
             f"| {min(k.share for k in members):.1%} | {len(spilling)} |"
         )
     lines += ["", "| class | unit | shape | GMAC | share | spills | instructions |", "| --- " * 3 + "| --: " * 4 + "|"]
-    for kernel in sorted(kernels, key=lambda k: k.macs * (1 - 1 / k.share))[:worst]:
+    for kernel in sorted(kernels, key=lambda k: k.share)[:worst]:
         lines.append(
             f"| {kernel.kind} | {kernel.unit} | {kernel.shape} | {kernel.macs / 1e9:.3f} | {kernel.share:.1%} "
             f"| {kernel.spills} | {kernel.instructions} |"
@@ -143,7 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.aarch64", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"zoo names; default: {' '.join(ALL)}")
     parser.add_argument("--target", default="sd855", help="target to compile for (default: sd855)")
-    parser.add_argument("--worst", type=int, default=20, help="kernels to list, those that lose most (default: 20)")
+    parser.add_argument("--worst", type=int, default=20, help="kernels to list, those with the lowest shares (default: 20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all kernels to this file")
     parser.add_argument("--paste", type=Path, metavar="PAGE", help="put the tables into this page, between its marks")
     arguments = parser.parse_args()
