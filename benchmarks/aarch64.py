@@ -143,7 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.aarch64", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"zoo names; default: {' '.join(ALL)}")
     parser.add_argument("--target", default="sd855", help="target to compile for (default: sd855)")
-    parser.add_argument("--worst", type=int, default=20, help="kernels to list, those with the lowest shares (default: 20)")
+    parser.add_argument("--worst", type=int, default=20, help="kernels to list, lowest shares first (default: 20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all kernels to this file")
     parser.add_argument("--paste", type=Path, metavar="PAGE", help="put the tables into this page, between its marks")
     arguments = parser.parse_args()
