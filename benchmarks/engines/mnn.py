@@ -26,7 +26,6 @@ def prepare(model: Path, folder: Path) -> Path:
 
 def load(prepared: Path, cores: Sequence[int]) -> Run:
     """A module of high precision, which is fp32, with static shapes."""
-    import MNN
     import MNN.expr as expr
     import MNN.nn as nn
     import MNN.numpy as mnp
@@ -37,7 +36,6 @@ def load(prepared: Path, cores: Sequence[int]) -> Run:
     module = nn.load_module_from_file(
         str(prepared / "model.mnn"), inputs, outputs, runtime_manager=manager, shape_mutable=False
     )
-    del MNN
 
     def run(feeds: Arrays) -> Arrays:
         given = []
