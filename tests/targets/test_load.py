@@ -29,7 +29,7 @@ def refusal(path: str) -> HetpartError:
 
 
 def test_shipped_names() -> None:
-    assert target_names() == ("host", "sd855")
+    assert target_names() == ("host", "kirin990", "sd855")
 
 
 @pytest.mark.parametrize("name", target_names())
@@ -82,7 +82,7 @@ def test_unknown_name_suggests_the_closest() -> None:
     assert error.code == "unknown-target"
     assert error.hint is not None
     assert "did you mean sd855?" in error.hint
-    assert "host, sd855" in error.hint
+    assert "host, kirin990, sd855" in error.hint
 
 
 def test_missing_file() -> None:
