@@ -77,7 +77,10 @@ def explicit_output_size(editor: Editor, node: ir.Node) -> bool:
             (i - 1) * s + extra + k - o for i, o, extra, (s, k) in zip(sizes, results, extras, windows, strict=True)
         ]
         if min(totals, default=0) < 0:  # larger than the operator makes with pads: the rest is padding of the output
-            editor.set_integers(node, "output_padding", [e - min(0, t) for e, t in zip(extras, totals, strict=True)])
+            extras = tuple(extra - min(0, total) for extra, total in zip(extras, totals, strict=True))
+            if any(extra >= stride for extra, (stride, _) in zip(extras, windows, strict=True)):
+                return False  # no operator makes that much
+            editor.set_integers(node, "output_padding", extras)
             totals = [max(0, total) for total in totals]
         editor.set_integers(node, "pads", _distribute(totals, "SAME_UPPER" if mode == "SAME_UPPER" else "SAME_LOWER"))
     for name in ("auto_pad", "output_shape"):

@@ -130,7 +130,9 @@ def _per_axis(at: Block, parameter: ir.Value, x: ir.Value) -> ir.Value:
     block = at.attribute("block_size", 0)
     if block:
         wide = (*given[: axis + 1], block, *given[axis + 1 :])
-        repeated = at.op("Expand", at.reshape(parameter, (*given[: axis + 1], 1, *given[axis + 1 :])), at.const(list(wide)))
+        repeated = at.op(
+            "Expand", at.reshape(parameter, (*given[: axis + 1], 1, *given[axis + 1 :])), at.const(list(wide))
+        )
         merged = at.reshape(repeated, (*given[:axis], given[axis] * block, *given[axis + 1 :]))
         return merged if shape_of(merged) == shape else at.slice(merged, axis, 0, shape[axis])
     if len(given) == 1 and given[0] > 1:

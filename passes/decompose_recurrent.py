@@ -99,8 +99,10 @@ def _write_out(at: Block, gates: int, states: int, activations: tuple[str, ...],
     directions, _, hidden = shape_of(at.input(2))
     names = at.attribute("activations", activations * directions)
     known = {*_PLAIN, *_WITH_ALPHA, "HardSigmoid"}
-    if steps > _MAX_STEPS or not known.issuperset(names) or {"activation_alpha", "activation_beta"} & set(
-        at.node.attributes
+    if (
+        steps > _MAX_STEPS
+        or not known.issuperset(names)
+        or {"activation_alpha", "activation_beta"} & set(at.node.attributes)
     ):
         return False
     lengths = operand(at.node, 4)
@@ -136,9 +138,7 @@ def _write_out(at: Block, gates: int, states: int, activations: tuple[str, ...],
     return at.replace(y, *ends)
 
 
-def _initial(
-    at: Block, value: ir.Value | None, index: int, batch: int, hidden: int, batch_first: bool
-) -> ir.Value:
+def _initial(at: Block, value: ir.Value | None, index: int, batch: int, hidden: int, batch_first: bool) -> ir.Value:
     if value is None:
         return at.const(np.zeros((batch, hidden)), like=at.input(0))
     if batch_first:

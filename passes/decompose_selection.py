@@ -93,9 +93,7 @@ def reverse_sequence(at: Block) -> bool:
     shape = shape_of(x)
     steps = np.arange(shape[time]).reshape([-1 if i == time else 1 for i in range(len(shape))])
     step = at.const(steps)
-    length = at.reshape(
-        at.cast(lengths, ir.DataType.INT64), tuple(n if i == batch else 1 for i, n in enumerate(shape))
-    )
+    length = at.reshape(at.cast(lengths, ir.DataType.INT64), tuple(n if i == batch else 1 for i, n in enumerate(shape)))
     mirrored = at.op("Sub", at.op("Sub", length, at.const([1])), step)
     source = at.op("Where", at.op("Less", step, length), mirrored, step)
     return at.replace(at.op("GatherElements", x, at.op("Expand", source, at.const(list(shape))), axis=time))

@@ -69,8 +69,10 @@ def _fold_by_type(editor: Editor, node: ir.Node) -> bool:
         known = shape[slice(attribute(node, "start", 0), attribute(node, "end", last))]
         editor.replace_by_constants(node, [ir.tensor(known if node.op_type == "Shape" else np.array(math.prod(shape)))])
         return True
+    if not is_deterministic(node):
+        return False
     empty = [value for value in node.outputs if value.name and _is_empty(value)]
-    if not empty or not is_deterministic(node):
+    if not empty:
         return False
     if len(empty) == len(node.outputs):
         editor.replace_by_constants(node, [_nothing(value) for value in empty])

@@ -66,7 +66,9 @@ class HetpartRep(BackendRep):
         names = [value.name for value in self._inputs]
         given = dict(inputs) if isinstance(inputs, dict) else dict(zip(names, inputs, strict=False))
         if len(inputs) != len(names) or given.keys() != set(names):
-            raise HetpartError("bad-input", f"the model has the inputs {', '.join(names) or 'none'}; {len(inputs)} given")
+            raise HetpartError(
+                "bad-input", f"the model has the inputs {', '.join(names) or 'none'}; {len(inputs)} given"
+            )
         for name, array in given.items():
             if not isinstance(array, np.ndarray | np.generic):
                 raise HetpartError("unsupported-dtype", f"input '{name}' is a {type(array).__name__}, not an array")

@@ -47,7 +47,9 @@ def write_out(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         for node in model.graph.node:
             if node.name not in names:
                 continue
-            body = newer_body(node, types, constants) or _body(node, version, types)
+            body = newer_body(node, types, constants)
+            if body is None and node.op_type not in NEWER_FORMS:
+                body = _body(node, version, types)
             if body is None:
                 if not defs.has(node.op_type, opset, ""):
                     raise refusal(node, f"is not in opset {opset} and has no function body", f"{opset} or earlier")

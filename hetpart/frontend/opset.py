@@ -77,7 +77,9 @@ def _align_slopes(model: onnx.ModelProto) -> onnx.ModelProto:
         if rank > 2 and len(sizes.get(node.input[1], (1, 1))) == 1:
             shape = f"{node.name}/slope_shape"
             model.graph.initializer.append(numpy_helper.from_array(np.array([-1, *[1] * (rank - 2)], np.int64), shape))
-            reshape = helper.make_node("Reshape", [node.input[1], shape], [f"{node.name}/slope"], f"{node.name}/Reshape")
+            reshape = helper.make_node(
+                "Reshape", [node.input[1], shape], [f"{node.name}/slope"], f"{node.name}/Reshape"
+            )
             node.input[1] = reshape.output[0]
             model.graph.node.insert(position, reshape)
     return model

@@ -33,6 +33,8 @@ def pin_shapes(
             raise HetpartError(
                 "unknown-dim", f"no input has a dimension named '{symbol}'", hint=f"named dimensions: {known}"
             )
+        if size < 1:
+            raise HetpartError("bad-shape", f"sizes must be positive: --dim {symbol}={size}")
         sizes.bind(symbol, size, f"--dim {symbol}={size}")
     for name, shape in shapes.items():
         if name not in inputs:
@@ -42,7 +44,8 @@ def pin_shapes(
         for axis, dim in enumerate(_dims(value)):
             if dim.dim_param in sizes.bound:
                 dim.dim_value = sizes.bound[dim.dim_param][0]
-            if dim.dim_value <= 0 and value.name not in shapes:  # unset, or the 0 and -1 that some exporters write for "unknown"
+            given = value.name in shapes or dim.dim_param in sizes.bound
+            if dim.dim_value <= 0 and not given:  # unset, or the 0 and -1 that some exporters write for "unknown"
                 raise _dynamic(value, axis)
         if not value.type.tensor_type.HasField("shape"):
             raise _dynamic(value, None)
@@ -55,8 +58,6 @@ class _Sizes:
         self.bound: dict[str, tuple[int, str]] = {}
 
     def bind(self, symbol: str, size: int, option: str) -> None:
-        if size < 1:
-            raise HetpartError("bad-shape", f"sizes must be positive: {option}")
         known, earlier = self.bound.setdefault(symbol, (size, option))
         if known != size:
             raise HetpartError(

@@ -76,7 +76,9 @@ def load_cases() -> list[Case]:
     for kind, case in found:
         folder = None if case.model_dir is None else Path(case.model_dir)
         model = case.model if folder is None else onnx.load(folder / "model.onnx")
-        data = case.data_sets if folder is None else [_data_set(path) for path in sorted(folder.glob("test_data_set_*"))]
+        data = (
+            case.data_sets if folder is None else [_data_set(path) for path in sorted(folder.glob("test_data_set_*"))]
+        )
         cases.append(Case(case.name, kind, model, [(list(i), list(o)) for i, o in data], case.rtol, case.atol))
     return sorted(cases, key=lambda case: case.name)
 

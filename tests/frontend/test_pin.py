@@ -119,5 +119,10 @@ def test_shape_contradicts_dim() -> None:
 def test_sizes_are_positive(size: int) -> None:
     with refused("bad-shape", f"--dim batch={size}"):
         import_model(model_of(DYNAMIC), dims={"batch": size})
-    with refused("bad-shape", f"--shape x:1,3,{size},8"):
-        import_model(model_of(DYNAMIC), shapes={"x": (1, 3, size, 8)})
+
+
+def test_a_shape_may_be_empty_but_not_negative() -> None:
+    with refused("bad-shape", "--shape x:1,3,-1,8"):
+        import_model(model_of(DYNAMIC), shapes={"x": (1, 3, -1, 8)})
+    model = model_of("(float[a,3] x) => (float[a,3] y) { y = Relu(x) }")
+    assert tuple(import_model(model, shapes={"x": (0, 3)}).graph.inputs[0].shape.numpy()) == (0, 3)

@@ -41,7 +41,6 @@ def test_folded(name: str, golden: Callable[[str], None]) -> None:
 
 
 KEPT = {
-    "graph-output": ("(float[2] x) => (float y, float z) { y = Relu(x) z = Relu(c) }", {"c": draw(2)}),
     "random": ("(float[2] x) => (float y) { r = RandomNormal<shape=[2]>() y = Add(x, r) }", {}),
     "random-like": ("(float[2] x) => (float y) { r = RandomNormalLike(c) y = Add(x, r) }", {"c": draw(2)}),
     "quantised-weight": (
@@ -58,6 +57,15 @@ def test_kept(name: str) -> None:
     if name == "foreign":
         text = text.replace("y = Add(x, d)", "y = custom.Use(x, d)")
     assert not FoldConstants().apply(parse(text, **constants))
+
+
+def test_what_types_imply_is_folded() -> None:
+    text = """(float[2,3] x, float[0,2] nothing) => (float y, int64 s, float z, float e) {
+        y = Relu(x) s = Shape<start = 1>(y) z = ReduceSum(nothing, axis) e = Concat<axis = 0>(nothing, nothing)
+    }"""
+    model = parse(text, axis=np.array([0]))
+    apply(model, FoldConstants(), tolerance=0)
+    assert operators(model) == ["Relu"]
 
 
 def test_large_result_is_kept_at_the_limit() -> None:
