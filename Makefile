@@ -6,7 +6,7 @@ OUT ?= out
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-emulated sysroot lint type bench bench-all bench-engines bench-aarch64 clean
+.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test-slow: $(BIN)/hetpart ## run the tests on the large models as well
 
 test-emulated: $(BIN)/hetpart ## run phone bundles under qemu-aarch64 (needs `make sysroot` once)
 	$(BIN)/python -m pytest $(TESTS) -m emulated -q -rs
+
+conformance: $(BIN)/hetpart ## run all of ONNX's backend tests and print what came of them, by operator
+	$(BIN)/python -m tests.conformance.run
 
 sysroot: ## install what test-emulated needs: Debian packages and an arm64 root (as root)
 	apt-get update -qq

@@ -40,7 +40,7 @@ class Block:
     def attribute(self, name: str, default: Any) -> Any:
         return attribute(self.node, name, default)
 
-    def const(self, data: Array | float | int | Sequence[int], like: ir.Value | None = None) -> ir.Value:
+    def const(self, data: Array | np.generic | float | Sequence[int], like: ir.Value | None = None) -> ir.Value:
         """A constant: of the dtype of `like`, otherwise as numpy has it (lists of integers are int64)."""
         array = np.asarray(data, np.int64 if isinstance(data, list) else None)
         if like is not None:
@@ -97,7 +97,8 @@ class Block:
         for value in node.inputs:
             if value is None:
                 continue
-            assert value.dtype is not None and value.name is not None  # every value is typed and named
+            assert value.dtype is not None  # every value is typed
+            assert value.name is not None  # and named
             types[value.name] = onnx.helper.make_tensor_type_proto(int(value.dtype), shape_of(value))
             known = constant(value)
             if known is not None and known.nbytes <= _PARAMETER_BYTES:

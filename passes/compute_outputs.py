@@ -37,7 +37,8 @@ class ComputeOutputs(Pass):
         constants = [value for value in constants if 0 not in shape_of(value)]
         editor = Editor(graph)
         for value in constants:
-            assert value.const_value is not None and value.name is not None  # an initialiser has both
+            assert value.const_value is not None  # an initialiser has data
+            assert value.name is not None  # and a name
             name, tensor = value.name, value.const_value
             graph.initializers.pop(name)
             source = editor.constant(name, tensor)

@@ -88,7 +88,7 @@ def power(at: Block) -> bool:
     the result fits (a negative power of an integer is not defined). An integer to a float power: in float64.
     """
     x, y = at.input(0), at.input(1)
-    assert x.dtype is not None and y.dtype is not None  # every value is typed
+    assert x.dtype is not None  # every value is typed
     if is_float(x):
         return x.dtype != y.dtype and at.replace(at.op("Pow", x, at.cast(y, x.dtype)))
     if is_float(y):

@@ -183,10 +183,8 @@ def _lstm_cell(d: _Direction, inputs: ir.Value, state: State) -> State:
         i = op("Add", i, op("Mul", d.gate(d.peepholes, 0), c))
         f = op("Add", f, op("Mul", d.gate(d.peepholes, 2), c))
     i = d.activate(0, i)
-    if d.at.attribute("input_forget", 0):
-        f = op("Sub", d.at.const(1.0, like=i), i)
-    else:
-        f = d.activate(0, f)
+    coupled = d.at.attribute("input_forget", 0)
+    f = op("Sub", d.at.const(1.0, like=i), i) if coupled else d.activate(0, f)
     new = op("Add", op("Mul", f, c), op("Mul", i, d.activate(1, g)))
     if d.peepholes is not None:
         o = op("Add", o, op("Mul", d.gate(d.peepholes, 1), new))

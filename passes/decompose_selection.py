@@ -15,7 +15,7 @@ _MAX_PAIRS = 1 << 24
 
 
 def col2im(at: Block) -> bool:
-    """Col2Im -> ScatterElements that adds every column's pixels to their places; what lies in the padding is dropped."""
+    """Col2Im -> ScatterElements that adds the pixels of every column to their places; the padding is dropped."""
     image, block = (integers(operand(at.node, index)) for index in (1, 2))
     if image is None or block is None:
         return False
@@ -100,7 +100,7 @@ def reverse_sequence(at: Block) -> bool:
 
 
 def top_k(at: Block) -> bool:
-    """TopK -> the rank of every element by comparison with all others of its row; equal ones in the order of indices."""
+    """TopK -> the rank of every element by comparison with all of its row; equal ones in the order of indices."""
     count = scalar(operand(at.node, 1))
     x = at.input(0)
     shape = shape_of(x)

@@ -95,7 +95,7 @@ def _is_empty(value: ir.Value) -> bool:
     return 0 in shape_of(value)
 
 
-def _nothing(value: ir.Value) -> ir.Tensor:
+def _nothing(value: ir.Value) -> ir.TensorProtocol:
     if value.dtype is None:
         raise InternalError("missing-dtype", "a value has no dtype", node=value.name)
     return ir.Tensor(np.zeros(shape_of(value), value.dtype.numpy()), dtype=value.dtype)

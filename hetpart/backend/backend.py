@@ -60,7 +60,7 @@ class HetpartRep(BackendRep):
         wanted = {port.name for port in session.manifest.inputs}
         outputs = session.run({name: array for name, array in arrays.items() if name in wanted})
         names = [output.name for output in self._model.graph.output]
-        return namedtupledict("Outputs", names)(*(outputs[name] for name in names))  # type: ignore[no-any-return]  # untyped in onnx
+        return namedtupledict("Outputs", names)(*(outputs[name] for name in names))
 
     def _arrays(self, inputs: Any) -> dict[str, np.ndarray]:
         names = [value.name for value in self._inputs]
@@ -148,7 +148,7 @@ class HetpartBackend(Backend):
         return HetpartRep(model, Options(strategy=strategy, use_cache=use_cache, workers=1), verify)
 
     @classmethod
-    def run_node(
+    def run_node(  # type: ignore[override]  # onnx's signature says that each keyword is a dict
         cls,
         node: onnx.NodeProto,
         inputs: Any,
@@ -172,7 +172,8 @@ class HetpartBackend(Backend):
         graph = helper.make_graph([node], node.op_type, values, results)
         version = opset_version or onnx.defs.onnx_opset_version()
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid(node.domain, version)])
-        return cls.prepare(model, device, **kwargs).run(arrays)
+        typed = onnx.shape_inference.infer_shapes(model)  # the checker wants types on outputs
+        return cls.prepare(typed, device, **kwargs).run(arrays)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:

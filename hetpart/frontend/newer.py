@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 Types = Mapping[str, onnx.TypeProto]
 Constants = Mapping[str, np.ndarray]
 
-_SIGNED = {
+_SIGNED: dict[int, int] = {
     TensorProto.INT8: TensorProto.UINT8,
     TensorProto.INT16: TensorProto.UINT16,
     TensorProto.INT32: TensorProto.UINT32,
@@ -69,7 +69,8 @@ def _cum_prod(node: onnx.NodeProto, types: Types, constants: Constants) -> onnx.
     n, reverse, exclusive = shape[axis], _attribute(node, "reverse", 0), _attribute(node, "exclusive", 0)
     dtype = helper.tensor_dtype_to_np_dtype(types[node.input[0]].tensor_type.elem_type)
     given: dict[str, np.ndarray] = {"ax": np.array([axis]), "zero": np.array([0])}
-    lines, value = [], "x"
+    lines: list[str] = []
+    value = "x"
 
     def shift(by: int) -> str:
         """The lines that move the value by some places, ones moving in."""
@@ -156,7 +157,10 @@ def _bit_shift(node: onnx.NodeProto, types: Types, constants: Constants) -> onnx
     there, back = f"Cast<to = {_SIGNED[dtype]}>", f"Cast<to = {dtype}>"
     number = helper.tensor_dtype_to_np_dtype(dtype)
     given = {"zero": np.zeros((), number), "width": np.array(number.itemsize * 8, number)}
-    shift = f"back = Less(n, zero) far = GreaterOrEqual(n, width) out = Or(back, far) k = Where(out, zero, n) s = {there}(k)"
+    shift = (
+        "back = Less(n, zero) far = GreaterOrEqual(n, width) out = Or(back, far) k = Where(out, zero, n) "
+        f"s = {there}(k)"
+    )
     if _attribute(node, "direction", b"") == b"LEFT":
         text = f'u = {there}(x) {shift} m = BitShift<direction = "LEFT">(u, s) r = {back}(m) y = Where(out, zero, r)'
         return _function(["x", "n"], text, **given)

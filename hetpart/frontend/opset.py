@@ -66,7 +66,7 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _align_slopes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with slopes of PRelu that broadcast: until opset 7 one number per channel (axis 1), which the converter forgets."""
+    """`model` with slopes of PRelu that broadcast: one per channel before opset 7; the converter forgets it."""
     model = infer_types(model)
     ranks = {
         value.name: len(value.type.tensor_type.shape.dim) for value in (*model.graph.input, *model.graph.value_info)

@@ -96,10 +96,10 @@ def test_refusals_have_a_code() -> None:
         backend.prepare(model, "CUDA")
     with pytest.raises(HetpartError, match="bad-option"):
         backend.prepare(model, threads=3)
+    value = helper.make_tensor_value_info("x", TensorProto.STRING, [1])
+    result = helper.make_tensor_value_info("y", TensorProto.STRING, [1])
+    strings = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "strings", [value], [result])
     with pytest.raises(HetpartError, match="unsupported-dtype"):
-        value = helper.make_tensor_value_info("x", TensorProto.STRING, [1])
-        result = helper.make_tensor_value_info("y", TensorProto.STRING, [1])
-        strings = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "strings", [value], [result])
         backend.prepare(helper.make_model(strings))
 
 

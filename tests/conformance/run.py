@@ -103,6 +103,8 @@ def _run_all(cases: list[Case], processes: int) -> dict[str, Outcome]:
                     hire()
                 continue
             give(connection, process)
+            if sys.stderr.isatty():
+                print(f"\r{len(outcomes)} of {len(cases)}", end="", file=sys.stderr, flush=True)
     return outcomes
 
 
