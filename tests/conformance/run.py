@@ -31,12 +31,14 @@ def read_outcomes() -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("filter", nargs="?", default="", help="run only tests whose names contain this; writes nothing")
+    parser.add_argument("filters", nargs="*", help="run only tests whose names contain one of these; writes nothing")
+    parser.add_argument("--update", action="store_true", help="write the outcomes of filtered tests too")
     parser.add_argument("-j", type=int, default=len(os.sched_getaffinity(0)), help="processes")
     parser.add_argument("-v", action="store_true", help="print every test that does not pass, with the reason")
     arguments = parser.parse_args()
     start = time.monotonic()
-    cases = [case for case in load_cases() if arguments.filter in case.name]
+    chosen = arguments.filters or [""]
+    cases = [case for case in load_cases() if any(text in case.name for text in chosen)]
     outcomes = _run_all(cases, arguments.j)
     print(_table(cases, outcomes))
     if arguments.v:
@@ -44,8 +46,12 @@ def main() -> None:
             if not outcomes[case.name].right:
                 print(f"{case.name}: {outcomes[case.name].word}: {outcomes[case.name].reason}")
     print(f"{len(cases)} tests in {time.monotonic() - start:.0f} s with {arguments.j} processes")
-    if not arguments.filter:
-        OUTCOMES.write_text("".join(f"{name} {outcome.word}\n" for name, outcome in sorted(outcomes.items())))
+    words = {name: outcome.word for name, outcome in outcomes.items()}
+    if arguments.filters and arguments.update:
+        words = read_outcomes() | words
+    if not arguments.filters or arguments.update:
+        OUTCOMES.write_text("".join(f"{name} {word}\n" for name, word in sorted(words.items())))
+    if not arguments.filters:
         _write_reasons(outcomes)
     sys.exit(any(not (outcome.right or outcome.refused) for outcome in outcomes.values()))
 
