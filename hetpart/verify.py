@@ -101,52 +101,21 @@ def reference(
     Raises:
         HetpartError: ``reference-failed`` if onnxruntime refuses the model or the inputs.
     """
-    from hetpart.reference import evaluate
+    from hetpart.reference import evaluate, evaluate_in_integers
 
     if isinstance(source, ir.Model):
         source = ir.to_proto(source)
     model = source if isinstance(source, onnx.ModelProto) else str(source)
     try:
-        if not integers or not is_quantised(source):
-            return evaluate(model, inputs, outputs, optimise=True)
-        try:
-            session = _session(model, precise=_saturates())
-        except Exception:  # the precise kernels are not there for all models: int8 activations, shared zero points
-            session = _session(model, precise=False)
-        names = outputs or [o.name for o in session.get_outputs()]
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        if integers and is_quantised(source):
+            return evaluate_in_integers(model, inputs, outputs)
+        return evaluate(model, inputs, outputs, optimise=True)
     except Exception as error:  # onnxruntime has no common base class for its errors
         raise HetpartError(
             "reference-failed",
             f"onnxruntime cannot run the model, so there is nothing to compare with: {error}",
             hint="hetpart compile --verify none does without a comparison",
         ) from error
-
-
-def _session(model: onnx.ModelProto | str, *, precise: bool) -> Any:
-    """A session of a quantised model that computes in integers; `precise` picks kernels whose sums do not saturate where the processor's fastest do."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 4 if precise else 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.add_session_config_entry("session.qdqisint8allowed", "1")
-    # products with quantised weights alone are in float32
-    options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
-    if precise:
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    serialised = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
-    return ort.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
-
-
-def _saturates(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this is an x86 processor without dot products of bytes: onnxruntime then adds them in 16 bits."""
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    flags = next((set(line.split()) for line in text.splitlines() if line.startswith("flags")), set())
-    return bool(flags) and not flags & {"avx512_vnni", "avx_vnni"}
 
 
 def spread(
