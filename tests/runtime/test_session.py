@@ -77,8 +77,8 @@ def test_a_cached_program_is_used_and_a_bad_one_is_replaced(
         b"", first[:100], first[:-1], first[:-9] + bytes(9), first[:device] + b"?" + first[device + 1 :], b"x" * 9999
     ):  # fmt: skip
         file.write_bytes(damaged)
-        assert len(load_and_run()) > 1000
-        assert file.stat().st_ino != written
+        assert damaged != load_and_run() != b""
+        assert len(file.read_bytes()) > 1000
         assert file.read_bytes()[:24] == first[:24]
         assert file.read_bytes()[40:device] == first[40:device]
 
