@@ -74,7 +74,7 @@ def test_a_cached_program_is_used_and_a_bad_one_is_replaced(
     assert file.stat().st_ino == written, "a good program was compiled again"
     device = first.index(b"\n", 40)  # the end of the device's name
     for damaged in (
-        b"", first[:100], first[:-1], first[:-9] + bytes(9), first[:device] + b"?" + first[device + 1 :], b"x" * 9999
+        b"", first[:100], first[:-1], first[:-9] + b"?" * 9, first[:device] + b"?" + first[device + 1 :], b"x" * 9999
     ):  # fmt: skip
         file.write_bytes(damaged)
         assert damaged != load_and_run() != b""
