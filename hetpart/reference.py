@@ -77,9 +77,12 @@ def evaluate_in_integers(
     with kernels whose sums do not saturate where the processor's fastest do.
     """
     try:
-        session = _integer_session(model, precise=_saturates())
-    except Exception:  # the precise kernels are not there for all models: int8 activations, shared zero points
-        session = _integer_session(model, precise=False)
+        try:
+            session = _integer_session(model, precise=_saturates())
+        except Exception:  # the precise kernels are not there for all models: int8 activations, shared zero points
+            session = _integer_session(model, precise=False)
+    except _CANNOT:
+        return evaluate(model, inputs, outputs, optimise=True)
     names = list(outputs or [o.name for o in session.get_outputs()])
     return dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
 

@@ -52,10 +52,11 @@ class Difference:
     max_abs: float
 
 
-def random_inputs(types: Mapping[str, TensorType], seed: int = 0) -> dict[str, np.ndarray]:
+def random_inputs(types: Mapping[str, TensorType], seed: int = 0, *, no_zeros: bool = False) -> dict[str, np.ndarray]:
     """Standard normal floats; 8-bit integers of the whole range; other integers and booleans are 0 or 1.
 
-    That is in range for indices, masks and token ids.
+    That is in range for indices, masks and token ids. With `no_zeros` all integers are 1, for models that divide by
+    them.
     """
     rng = np.random.default_rng(seed)
     inputs = {}
@@ -63,6 +64,8 @@ def random_inputs(types: Mapping[str, TensorType], seed: int = 0) -> dict[str, n
         dtype = np.dtype(kind.dtype)
         if dtype.kind == "f":
             inputs[name] = rng.standard_normal(kind.shape).astype(dtype)
+        elif no_zeros:
+            inputs[name] = np.ones(kind.shape, dtype)
         elif dtype.itemsize == 1 and dtype.kind in "iu":
             limits = np.iinfo(dtype)
             inputs[name] = rng.integers(limits.min, limits.max, kind.shape, dtype, endpoint=True)
@@ -137,14 +140,18 @@ def compare(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
 
 
 def difference(actual: np.ndarray, expected: np.ndarray) -> Difference:
-    """The difference of one array; infinite where shapes differ or one has NaN and the other not."""
+    """The difference of one array; infinite where shapes differ or one has NaN and the other not.
+
+    The lowest finite number counts as minus infinity: onnxruntime masks scores with the one, ONNX with the other.
+    """
     if actual.shape != expected.shape:
         raise InternalError("output-shape", f"shape {actual.shape} instead of {expected.shape}")
     if expected.dtype.kind != "f":
         wrong = float(np.mean(actual != expected)) if expected.size else 0.0
         worst = np.abs(actual.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0)
         return Difference(wrong, float(worst))
-    a, e = actual.astype(np.float64), expected.astype(np.float64)
+    lowest = np.finfo(expected.dtype).min
+    a, e = (np.where(array == lowest, -np.inf, array).astype(np.float64) for array in (actual, expected))
     same = (a == e) | (np.isnan(a) & np.isnan(e))
     delta = np.subtract(a, e, out=np.zeros_like(a), where=~same)
     norm = float(np.linalg.norm(np.where(np.isfinite(e), e, 0.0)))

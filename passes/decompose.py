@@ -52,6 +52,7 @@ RULES: dict[str, Rule] = {
     "Resize": resize.resize,
     "ReverseSequence": selection.reverse_sequence,
     "STFT": spectrum.stft,
+    "Split": selection.split_with_empty_parts,
     "TopK": selection.top_k,
 }
 """The rule of each operator type."""

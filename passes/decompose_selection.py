@@ -14,6 +14,20 @@ _MAX_PAIRS = 1 << 24
 """Comparisons of a TopK: every element with every other of its row."""
 
 
+def split_with_empty_parts(at: Block) -> bool:
+    """Split of which some outputs have no elements -> a Slice for each of the others."""
+    shapes = [shape_of(value) for value in at.node.outputs]
+    if all(math.prod(shape) for shape in shapes):
+        return False
+    x, parts, start = at.input(0), [], 0
+    axis = at.attribute("axis", 0) % len(shape_of(x))
+    for shape in shapes:
+        stop = start + shape[axis]
+        parts.append(at.slice(x, axis, start, stop) if math.prod(shape) else at.const(np.zeros(shape), like=x))
+        start = stop
+    return at.replace(*parts)
+
+
 def col2im(at: Block) -> bool:
     """Col2Im -> ScatterElements that adds the pixels of every column to their places; the padding is dropped."""
     image, block = (integers(operand(at.node, index)) for index in (1, 2))
