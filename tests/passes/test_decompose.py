@@ -35,6 +35,10 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
         "(float[2,8,1] x) => (float y) { y = DFT<onesided=1>(x, n, a) }",
         {"n": np.array(6), "a": np.array(1)},
     ),
+    "Split": (
+        "(float[2,5] x) => (float a, float b) { a, e, b = Split<axis=1>(x, n) }",
+        {"n": np.array([2, 0, 3])},
+    ),
     "Det": ("(float[2,3,3] x) => (float y) { y = Det(x) }", {}),
     "EyeLike": ("(float[3,5] x) => (float y) { y = EyeLike<k=1>(x) }", {}),
     "GRU": (
