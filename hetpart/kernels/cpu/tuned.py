@@ -1,6 +1,6 @@
-"""Measured choices: tables that come with hetpart, and the user's own, which `hetpart tune` writes.
+"""Measured choices: the user's tables, which `hetpart tune` writes.
 
-One JSON file per processor model (LLVM's name) and vector width; the user's entries win. A table is data: an entry that
+One JSON file per processor model (LLVM's name) and vector width. A table is data: an entry that
 is missing costs speed, never correctness.
 """
 
@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +60,7 @@ def forget() -> None:
 
 @cache
 def _table(mcpu: str, lanes: int) -> Table:
-    name = _file_name(mcpu, lanes)
-    shipped = files("hetpart.kernels.cpu") / "tuned_tables" / name
-    table: Table = json.loads(shipped.read_text()) if shipped.is_file() else {}
-    return {**table, **read(cache_root() / "tuned" / name)}
+    return read(cache_root() / "tuned" / _file_name(mcpu, lanes))
 
 
 def _file_name(mcpu: str, lanes: int) -> str:
