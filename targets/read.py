@@ -45,6 +45,7 @@ def read_target(root: Table, name: str, machine: Machine) -> Target:
         unified_memory=root.flag("unified_memory"),
         processors=processors,
         links=links,
+        facts=root.facts("facts"),
     )
     root.close()
     return result

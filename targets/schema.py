@@ -178,6 +178,7 @@ class Target:
         unified_memory: all processors address the same RAM.
         processors: the CPU that runs the application first.
         links: one per ordered pair of processors that exchange data.
+        facts: of the chip as a whole, for ``hetpart targets``, free text.
     """
 
     name: str
@@ -186,6 +187,7 @@ class Target:
     unified_memory: bool
     processors: tuple[Processor, ...]
     links: tuple[Link, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def processor(self, name: str) -> Processor:
         for processor in self.processors:

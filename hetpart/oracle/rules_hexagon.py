@@ -1,11 +1,13 @@
-"""Rules for Hexagon v66 DSPs, whose vectors hold integers only. hetpart emits no code for them yet.
+"""Rules for Hexagon DSPs. hetpart emits no code for them yet.
 
-The verdict still tells what stands in the way of each operator: its type, its kind, or only hetpart.
+The verdict still tells what stands in the way of each operator: its type, its kind, or only hetpart. The first two are
+facts of v66 and before, whose vectors hold integers only; later ones compute in float16 too.
 """
 
 from __future__ import annotations
 
 from hetpart.oracle.verdict import Rule, Subject
+from hetpart.targets.schema import HexagonCodegen
 
 _INT8_NAMES = """
     Add ArgMax ArgMin AveragePool Clip Concat Conv ConvTranspose DepthToSpace Div Flatten Gemm GlobalAveragePool
@@ -27,7 +29,14 @@ _QUANTISED = frozenset(
 _QUANTISED_TYPES = frozenset({"int8", "uint8"})
 
 
+def _integers_only(at: Subject) -> bool:
+    codegen = at.processor.codegen
+    return isinstance(codegen, HexagonCodegen) and codegen.mcpu.removeprefix("hexagonv") < "68"
+
+
 def _no_int8_form(at: Subject) -> str | None:
+    if not _integers_only(at):
+        return None
     for node in at.unit.nodes:
         if node.op_type not in _INT8_OPERATORS | _QUANTISED:
             return f"no runtime for Hexagon v66 is known to run {node.op_type}, quantised or not"
@@ -35,7 +44,7 @@ def _no_int8_form(at: Subject) -> str | None:
 
 
 def _needs_int8(at: Subject) -> str | None:
-    if any(node.op_type in _QUANTISED for node in at.unit.nodes):
+    if not _integers_only(at) or any(node.op_type in _QUANTISED for node in at.unit.nodes):
         return None
     for value, kind in at.tensors():
         if kind.dtype not in _QUANTISED_TYPES:

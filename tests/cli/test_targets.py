@@ -37,7 +37,7 @@ def test_a_file_of_the_user_s(cli: Cli, folder: Path) -> None:
 
 
 def test_bad_ones_are_refused(refused: Cli, folder: Path) -> None:
-    assert "did you mean sd855?" in refused("unknown-target", "targets", "sd856").err
+    assert "did you mean kirin990?" in refused("unknown-target", "targets", "kirin99").err
     refused("target-file", "targets", "none.toml")
     Path("broken.toml").write_text("[[[")
     refused("target-file", "targets", "broken.toml")

@@ -35,6 +35,12 @@ def test_convolution_everywhere() -> None:
     assert "quantise" in dsp.hint
 
 
+def test_a_dsp_with_float_vectors_lacks_only_our_code() -> None:
+    graph = units_of(CONV, **W)
+    verdict = judge(only(graph), graph, load_target("sd888").processor("dsp"))
+    assert (verdict.level, verdict.reason) == ("unsupported", "not-emitted-yet")
+
+
 def test_view_is_free_where_code_is_emitted() -> None:
     text, shape = "g (int64[2,6] x) => (y) { y = Reshape(x, shape) }", np.array([3, 4])
     assert verdict_on("cpu", text, shape=shape) == verdict_on("gpu", text, shape=shape)
