@@ -18,7 +18,7 @@ pytest.importorskip("setuptools")
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = {"hetpart": "hetpart", "passes": "hetpart/passes", "targets": "hetpart/targets"}
-SHIPPED = {".py", ".toml", ".typed", ".c", ".h", ".txt", ".sh"}
+SHIPPED = {".py", ".toml", ".typed", ".c", ".h", ".txt", ".sh", ".json"}
 
 
 @pytest.fixture(scope="module")
