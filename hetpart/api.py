@@ -13,6 +13,7 @@ from hetpart.targets import load_target
 if TYPE_CHECKING:
     from hetpart.bundle.read import Bundle
     from hetpart.report.check import CheckReport
+    from hetpart.report.profiles import ProfileReport
     from hetpart.runtime.session import Session
 
 
@@ -48,6 +49,23 @@ def check(
     chosen = load_target(target)
     graph, _ = prepare(source, Options(shapes=shapes or {}, dims=dims or {}), Phases())
     return check_report(graph, chosen)
+
+
+def check_profiles(
+    source: Model,
+    profiles: Sequence[str],
+    target: str = "host",
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> ProfileReport:
+    """Verdicts for every operator of `source` under `profiles`: what other engines are published to support."""
+    from hetpart.frontend import import_model
+    from hetpart.oracle.profiles import load_profile
+    from hetpart.report.profiles import profile_report
+
+    chosen, known = load_target(target), [load_profile(name) for name in dict.fromkeys(profiles)]
+    return profile_report(import_model(source, shapes=shapes, dims=dims), known, chosen)
 
 
 def load(path: str | Path) -> Session:

@@ -59,3 +59,17 @@ def test_shapes_can_be_pinned(cli: Cli, tmp_path: Path) -> None:
     path = model(tmp_path, "g (float[N,?] x) => (float[N,?] y) { [act] y = Relu(x) }")
     assert cli("check", path, "--dim", "N=2").code == 2
     assert cli("check", path, "--shape", "x:2,8").code == 0
+
+
+def test_profiles_answer_for_other_engines(cli: Cli, tiny: Path) -> None:
+    result = cli("check", tiny, "--target", "sd855", "--profile", "mace-gpu-buffer,tflite-gpu", "--profile", "mace-cpu")
+    assert (result.code, result.err) == (1, "")
+    assert "7 nodes on target sd855, as other engines would run them" in result.out
+    assert "mace-gpu-buffer: Add no-kernel (1 node: add)" in result.out
+    report = cli("check", tiny, "--target", "sd855", "--profile", "tflite-gpu", "--json")
+    assert (report.code, list(report.json()["profiles"])) == (0, ["tflite-gpu"])
+
+
+def test_an_unknown_profile_lists_the_known_ones(refused: Cli, tiny: Path) -> None:
+    error = refused("unknown-profile", "check", tiny, "--profile", "tflite").err
+    assert "did you mean tflite-gpu? known profiles: mace-cpu, mace-gpu, " in error

@@ -40,7 +40,9 @@ ALLOWED: dict[str, set[str]] = {
     "build": {
         "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
     },
-    "api": {"errors", "build", "bundle", "compiler", "phases", "report", "runtime", "targets"},
+    "api": {
+        "errors", "build", "bundle", "compiler", "frontend", "oracle", "phases", "report", "runtime", "targets",
+    },
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
