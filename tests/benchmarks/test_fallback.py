@@ -1,0 +1,37 @@
+"""docs/fallback.md holds what the command makes, and what it says of the tables is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.fallback import NETWORKS, PROFILES_HEAD, SCHEMES_HEAD, imported, profiles_row, schemes_row
+from hetpart.oracle.profiles.schemes import SCHEMES, Scheme, count
+from hetpart.targets import load_target
+
+PAGE = (Path(__file__).parents[2] / "docs" / "fallback.md").read_text().splitlines()
+CASES = [pytest.param(n, marks=[pytest.mark.slow] if n == "vgg16" else []) for n in NETWORKS]
+
+
+@pytest.mark.parametrize("network", CASES)
+def test_the_page_is_up_to_date(network: str) -> None:
+    for row in (schemes_row(network), profiles_row(network)):
+        assert row in PAGE, "run `make fallback-report`"
+
+
+def test_the_page_has_all_rows_and_no_other() -> None:
+    assert set(SCHEMES_HEAD) | set(PROFILES_HEAD) <= set(PAGE)
+    for name in ("schemes", "profiles"):
+        rows = PAGE[PAGE.index(f"<!-- {name} -->") + 3 : PAGE.index(f"<!-- end of {name} -->")]
+        assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(NETWORKS)
+
+
+@pytest.mark.parametrize("network", CASES)
+def test_parallel_schemes_support_less_than_one_processor_with_the_same_kernels(network: str) -> None:
+    target = load_target("sd855")
+    model = imported(network)
+    for scheme in SCHEMES:
+        if scheme.parallel:
+            alone = [count(model, Scheme("alone", (profile,)), target).share for profile in scheme.profiles]
+            assert count(model, scheme, target).share > max(alone)
