@@ -20,6 +20,7 @@ from hetpart.targets.schema import (
     Processor,
     Target,
 )
+from hetpart.targets.sources import sources
 from hetpart.targets.table import Table
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Target",
     "load_target",
     "target_names",
+    "target_sources",
 ]
 
 _FOLDER = Path(__file__).parent
@@ -51,6 +53,24 @@ def load_target(name_or_path: str) -> Target:
         HetpartError: ``unknown-target`` (lists the names, suggests the closest), ``target-file`` (cannot be read or
             is no TOML), ``bad-target`` (names the key and what is expected there).
     """
+    path, text = _read(name_or_path)
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise HetpartError("target-file", f"{path} is not valid TOML: {error}") from error
+    return read_target(Table(data, path.name), path.stem, this_machine())
+
+
+def target_sources(name_or_path: str) -> dict[str, str]:
+    """Where the figures of a target come from, by the path of the key: see `hetpart.targets.sources`.
+
+    Raises:
+        HetpartError: as `load_target`, for a target that is unknown or cannot be read.
+    """
+    return sources(_read(name_or_path)[1])
+
+
+def _read(name_or_path: str) -> tuple[Path, str]:
     if name_or_path in target_names():
         path = _FOLDER / f"{name_or_path}.toml"
     else:
@@ -64,9 +84,8 @@ def load_target(name_or_path: str) -> Target:
                 hint=f"{suggestion}known targets: {', '.join(target_names())}; or give a path to a .toml file",
             )
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path, path.read_text(encoding="utf-8")
     except OSError as error:
         raise HetpartError("target-file", f"cannot read target file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise HetpartError("target-file", f"{path} is not valid TOML: {error}") from error
-    return read_target(Table(data, path.name), path.stem, this_machine())

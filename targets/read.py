@@ -66,7 +66,7 @@ def _processor(table: Table, name: str, block: int, machine: Machine) -> Process
     )
     private = isinstance(processor.codegen, OpenclCodegen) and processor.codegen.private
     if processor.cost is not None and private and not processor.cost.convert_gb_per_s:
-        raise table.error("cost", "a table with convert_gb_per_s, for copies between buffers and private memory")
+        raise table.table("cost").error("convert_gb_per_s", "the speed of copies between buffers and private memory")
     table.close()
     return processor
 
@@ -123,8 +123,8 @@ def _cost(table: Table, block: int) -> CostTable:
         peak_gflops=peak_gflops,
         bandwidth_gb_per_s=table.number("bandwidth_gb_per_s"),
         launch_us=table.number("launch_us", zero=True),
-        efficiency={key: shares.number(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)}
-        | {key: shares.number(key if key in shares else float32) for key, float32 in INT8_CLASSES.items()},
+        efficiency={key: shares.share(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)}
+        | {key: shares.share(key if key in shares else float32) for key, float32 in INT8_CLASSES.items()},
         shared=_shared(table.table("shared")) if "shared" in table else {},
         convert_gb_per_s=table.number("convert_gb_per_s") if "convert_gb_per_s" in table else 0.0,
     )
@@ -134,7 +134,7 @@ def _cost(table: Table, block: int) -> CostTable:
 
 
 def _shared(table: Table) -> dict[str, float]:
-    shared = {key: table.number(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES) if key in table}
+    shared = {key: table.share(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES) if key in table}
     table.close()
     return shared
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from hetpart.errors import HetpartError
 
+_LARGEST_SHARE = 10
+
 
 class Table:
     """One TOML table.
@@ -31,6 +33,10 @@ class Table:
     def error(self, key: str, expected: str, hint: str | None = None) -> HetpartError:
         """The error for a bad or missing `key`; `expected` completes "must be"."""
         found = f", not {self._data[key]!r}" if key in self._data else "; it is missing"
+        if key not in self._data and hint is None:
+            unread = [name for name in self._data if name not in self._read]
+            if close := difflib.get_close_matches(key, unread, n=1):
+                hint = f"it says {close[0]}; did you mean {key}?"
         return HetpartError("bad-target", f"{self.source}: {self._name(key)} must be {expected}{found}", hint=hint)
 
     def __contains__(self, key: str) -> bool:
@@ -55,8 +61,10 @@ class Table:
 
     def choice(self, key: str, choices: Iterable[str]) -> str:
         value = self._take(key)
-        if value not in choices:
-            raise self.error(key, "one of " + ", ".join(choices))
+        known = list(choices)
+        if value not in known:
+            close = difflib.get_close_matches(str(value).lower(), known, n=1, cutoff=0.7) if key in self._data else []
+            raise self.error(key, "one of " + ", ".join(known), f"did you mean {close[0]}?" if close else None)
         return str(value)
 
     def flag(self, key: str) -> bool:
@@ -87,6 +95,13 @@ class Table:
         if type(value) in (int, float) and math.isfinite(value) and (value > 0 or (zero and value == 0)):
             return float(value)
         raise self.error(key, "a number of at least 0" if zero else "a positive number")
+
+    def share(self, key: str) -> float:
+        """A share of a roof: a positive number. It may exceed 1 (Winograd, integers), but not tenfold."""
+        value = self.number(key)
+        if value > _LARGEST_SHARE:
+            raise self.error(key, f"a share of at most {_LARGEST_SHARE}", "1 is all of it; it is no percentage")
+        return value
 
     def table(self, key: str) -> Table:
         value = self._take(key)

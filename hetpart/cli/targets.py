@@ -20,7 +20,7 @@ def targets(
 
     Exit code 0: done; 2: unknown target, or a file that does not describe one.
     """
-    from hetpart.targets import load_target, target_names
+    from hetpart.targets import load_target, target_names, target_sources
 
     if name is None:
         known = [load_target(n) for n in target_names()]
@@ -32,8 +32,8 @@ def targets(
         return
     target = load_target(name)
     if json:
-        print_json({"schema": 1, **asdict(target)})
+        print_json({"schema": 1, **asdict(target), "sources": target_sources(name)})
         return
     from hetpart.report.target import print_target
 
-    print_target(target, console())
+    print_target(target, target_sources(name), console())

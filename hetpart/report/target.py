@@ -1,41 +1,105 @@
-"""One target, explained for people."""
+"""One target, explained for people: all that its file states, with the comment that says where it comes from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hetpart.targets.schema import Processor, Target
+from hetpart.targets.schema import INT8_CLASSES, Cluster, Processor, Target
+
+_ABOUT = ("name", "title", "kind", "processors", "links")
 
 
-def print_target(target: Target, console: Console) -> None:
-    """Processors with their roofline, links, and the facts that the file states. All figures are estimates."""
+def print_target(target: Target, sources: Mapping[str, str], console: Console) -> None:
+    """Prints the target, its processors and its links.
+
+    Args:
+        target: what to explain; the costs are estimates.
+        sources: where its figures come from, see `hetpart.targets.sources`.
+        console: where to print.
+    """
     console.print(Text.assemble((target.name, "bold"), f": {target.title}"))
-    console.print(f"channel block {target.block}, {'unified' if target.unified_memory else 'separate'} memory\n")
+    _note(sources.get(""), console)
+    _print_rows(_rows(target, "", sources), console)
     for processor in target.processors:
-        _print_processor(processor, console)
-    table = Table("from", "to", "fixed us", "GB/s", title="transfers (estimated)", title_justify="left", box=None)
-    for link in target.links:
-        table.add_row(link.source, link.target, f"{link.fixed_us:g}", f"{link.gb_per_s:g}")
-    if target.links:
-        console.print(table)
+        _print_processor(processor, sources, console)
+    for index, link in enumerate(target.links):
+        console.print(Text(f"link from {link.source} to {link.target} (estimated)", style="bold"))
+        _note(sources.get(f"links[{index}]"), console)
+        _print_rows(_rows(link, f"links[{index}]", sources, besides=("source", "target")), console)
 
 
-def _print_processor(processor: Processor, console: Console) -> None:
+def _print_processor(processor: Processor, sources: Mapping[str, str], console: Console) -> None:
+    path = f"processors.{processor.name}"
     console.print(Text.assemble((processor.name, "bold"), f" ({processor.kind}): {processor.title}"))
-    for cluster in processor.clusters:
-        console.print(f"  {cluster.cores} x {cluster.name} at {cluster.clock_mhz} MHz")
-    if (cost := processor.cost) is not None:
-        threads = "1 thread" if processor.threads == 1 else f"{processor.threads} threads"
-        console.print(
-            f"  estimated: {cost.peak_gflops:g} GFLOP/s peak on {threads}, "
-            f"{cost.bandwidth_gb_per_s:g} GB/s, {cost.launch_us:g} us per launch"
-        )
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in cost.efficiency.items())
-        console.print(f"  share of peak by kernel class: {shares}", soft_wrap=True)
-    else:
-        console.print("  no code is emitted for it yet")
-    for name, text in processor.facts.items():
-        console.print(f"  {name}: {text}", markup=False)
+    _note(sources.get(path), console)
+    _print_rows(_rows(processor, path, sources, besides=("codegen", "cost")), console)
+    console.print("  code generation")
+    _note(sources.get(f"{path}.codegen"), console)
+    _print_rows(_rows(processor.codegen, f"{path}.codegen", sources), console)
+    if processor.cost is None:
+        console.print("  no code is emitted for it yet\n")
+        return
+    console.print("  estimated costs; efficiency: the share of the peak, or of the bandwidth, that kernels reach")
+    _note(sources.get(f"{path}.cost"), console)
+    _print_rows(_rows(processor.cost, f"{path}.cost", sources), console)
+
+
+Row = tuple[str, str, str]
+"""Key, value, source."""
+
+
+def _rows(thing: Any, path: str, sources: Mapping[str, str], besides: tuple[str, ...] = ()) -> Iterator[Row]:
+    """The fields of a dataclass that are set or commented on; those of mappings one by one."""
+    for field in fields(thing):
+        if field.name in (*_ABOUT, *besides):
+            continue
+        value = getattr(thing, field.name)
+        here = f"{path}.{field.name}" if path else field.name
+        if isinstance(value, Mapping):
+            prefix = "" if field.name == "facts" else f"{field.name} "
+            for key, inner in value.items():
+                yield prefix + key, _words(inner), sources.get(f"{here}.{key}") or _derived(key)
+        elif (here in sources or value != field.default) and value != ():
+            yield field.name, _words(value), sources.get(here) or sources.get(f"{here}_per_lane", "")
+
+
+def _derived(key: str) -> str:
+    return f"as {INT8_CLASSES[key]}, unless stated" if key in INT8_CLASSES else ""
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, Cluster):
+        return f"{value.cores} x {value.name} at {value.clock_mhz} MHz"
+    if is_dataclass(value):
+        return ", ".join(f"{field.name} {_words(getattr(value, field.name))}" for field in fields(value))
+    if isinstance(value, tuple):
+        return ", ".join(map(_words, value))
+    return str(value)
+
+
+def _note(text: str | None, console: Console) -> None:
+    if text:
+        console.print(Padding(Text(text, style="dim"), (0, 0, 0, 2), expand=False))
+
+
+def _print_rows(rows: Iterator[Row], console: Console) -> None:
+    """A table; what is longer than its column is wrapped."""
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=2)
+    table.add_column(ratio=3, style="dim")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
     console.print()

@@ -25,10 +25,11 @@ def test_one_is_explained(cli: Cli, name: str) -> None:
     out = cli("targets", name).out
     assert out.startswith(f"{name}: ")
     assert "estimated" in out
-    assert "transfers" in out
+    assert "link from" in out
     report = cli("targets", name, "--json").json()
     assert (report["schema"], report["name"]) == (1, name)
     assert report["processors"][0]["kind"] == "cpu"
+    assert report["sources"]["block"]
 
 
 def test_a_file_of_the_user_s(cli: Cli, folder: Path) -> None:

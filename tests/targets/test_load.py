@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hetpart.errors import HetpartError
-from hetpart.targets import CpuCodegen, load_target, target_names
+from hetpart.targets import CpuCodegen, Target, load_target, target_names
+from hetpart.targets.machine import this_machine
+from hetpart.targets.read import read_target
 from hetpart.targets.schema import COMPUTE_CLASSES, INT8_CLASSES, MEMORY_CLASSES
+from hetpart.targets.table import Table
 
 SHIPPED = Path(sys.modules["hetpart.targets"].__file__ or "").parent
 
@@ -117,6 +124,12 @@ def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
             "processors.cpu.cost.peak_gflops must be a positive number, not nan",
         ),
         ("depthwise = 0.30", "depthwize = 0.30", "efficiency.depthwise must be a positive number; it is missing"),
+        ("depthwise = 0.30", "depthwise = 30", "efficiency.depthwise must be a share of at most 10, not 30"),
+        (
+            "clock_mhz = 2840",
+            "clock_mhz = 2.84",
+            "clock_mhz must be a whole number of at least 1, not 2.84",
+        ),
         ("threads = 4", "thread = 4", "unknown key processors.cpu.thread"),
         ('kind = "cpu"', 'kind = "npu"', "processors.cpu.kind must be one of cpu, opencl, hexagon, not 'npu'"),
         ('kind = "opencl"', 'kind = "cpu"', "processors.gpu.codegen.triples must be a list of strings; it is missing"),
@@ -125,7 +138,7 @@ def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
         ('source = "gpu"', 'source = "npu"', "links[0].source must be one of cpu, gpu, dsp, not 'npu'"),
         ('target = "cpu"', 'target = "gpu"', "links[0].target must be another processor than the source"),
         ('mattr = ["+dotprod"]', "mattr = [1]", "processors.cpu.codegen.mattr must be a list of strings"),
-        ("[processors.cpu.facts]", "[processors.cpu.facts]\nlist = [1]", "facts.list must be a string, a number"),
+        ("[facts]", "[facts]\nlist = [1]", "facts.list must be a string, a number"),
     ],
 )
 def test_malformed_names_the_key_and_what_is_expected(tmp_path: Path, old: str, new: str, expected: str) -> None:
@@ -135,8 +148,84 @@ def test_malformed_names_the_key_and_what_is_expected(tmp_path: Path, old: str, 
     assert error.message.startswith("mine.toml: ")
 
 
-def test_misspelt_key_is_suggested(tmp_path: Path) -> None:
-    assert refusal(edited(tmp_path, "threads = 4", "thread = 4")).hint == "did you mean threads?"
+@pytest.mark.parametrize(
+    ("old", "new", "hint"),
+    [
+        ("threads = 4", "thread = 4", "did you mean threads?"),
+        ("lanes = 4 ", "lanes = 4\nzzz = 4 ", "known here: l2_bytes, lanes, mattr, mcpu, registers, triples"),
+        ("depthwise = 0.30", "depthwize = 0.30", "it says depthwize; did you mean depthwise?"),
+        ("depthwise = 0.30", "depthwise = 30", "1 is all of it; it is no percentage"),
+        ('kind = "opencl"', 'kind = "openCL"', "did you mean opencl?"),
+        ('kind = "opencl"', 'kind = "npu"', None),
+        ("block = 4 ", "blocks = 4 ", "it says blocks; did you mean block?"),
+        ("block = 4 ", "", None),
+    ],
+)
+def test_the_likely_mistake_is_named(tmp_path: Path, old: str, new: str, hint: str | None) -> None:
+    assert refusal(edited(tmp_path, old, new)).hint == hint
+
+
+KeyPath = tuple[str | int, ...]
+
+
+def leaves(data: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """Paths of all keys of a file whose values are no tables, but for the free facts."""
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in items:
+        if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+            if key != "facts":
+                yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def dotted(path: KeyPath) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)[1:]
+
+
+DATA = tomllib.loads((SHIPPED / "sd855.toml").read_text())
+OPTIONAL = {"threads", "max_image", "max_kernel_us", "storage", "memory", *INT8_CLASSES}
+
+
+def changed(path: KeyPath, value: object) -> Target | HetpartError:
+    """The target with the key at `path` set to `value`, or removed if that is None; or what is refused."""
+    data = copy.deepcopy(DATA)
+    table: Any = data
+    for part in path[:-1]:
+        table = table[part]
+    del table[path[-1]]
+    if value is not None:
+        table[path[-1]] = value
+    try:
+        return read_target(Table(data, "mine.toml"), "mine", this_machine())
+    except HetpartError as error:
+        return error
+
+
+@pytest.mark.parametrize("path", list(leaves(DATA)), ids=dotted)
+def test_every_key_that_is_missing_or_of_a_wrong_type_is_named(path: KeyPath) -> None:
+    optional = path[-1] in OPTIONAL or path[-2:-1] == ("shared",)
+    missing, wrong = changed(path, None), changed(path, {"a": 1})
+    if not optional:
+        assert isinstance(missing, HetpartError)
+        assert (missing.code, missing.message.endswith("; it is missing")) == ("bad-target", True)
+        assert f"mine.toml: {dotted(path)} must be " in missing.message
+    assert isinstance(wrong, HetpartError)
+    assert f"mine.toml: {dotted(path)} must be " in wrong.message
+    assert wrong.message.endswith(", not {'a': 1}")
+
+
+@pytest.mark.parametrize("path", list(leaves(DATA)), ids=dotted)
+def test_every_misspelt_key_is_suggested(path: KeyPath) -> None:
+    data = copy.deepcopy(DATA)
+    table: Any = data
+    for part in path[:-1]:
+        table = table[part]
+    name = str(path[-1])
+    table[name + "s"] = table.pop(name)
+    with pytest.raises(HetpartError) as caught:
+        read_target(Table(data, "mine.toml"), "mine", this_machine())
+    assert f"did you mean {name}?" in (caught.value.hint or "")
 
 
 def test_links_must_be_complete(tmp_path: Path) -> None:
