@@ -79,7 +79,7 @@ def test_no_model(refused: Cli, folder: Path) -> None:
 
 
 OPTIONS = [
-    ("unknown-target", "sd856: did you mean sd855", ("--target", "sd856")),
+    ("unknown-target", "kirin99: did you mean kirin990", ("--target", "kirin99")),
     ("target-file", "none.toml", ("--target", "none.toml")),
     ("unknown-strategy", "cpu, gpu, heft, ilp", ("--strategy", "magic")),
     ("unknown-level", "use O0 or O1", ("-O2",)),
