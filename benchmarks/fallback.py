@@ -12,11 +12,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 from benchmarks.paste import paste
+from examples.quantise import quantise
 from examples.zoo import build
 from hetpart.frontend import import_model
 from hetpart.oracle.profiles import load_profile
 from hetpart.oracle.profiles.schemes import SCHEMES, count
-from hetpart.report.profiles import profile_report
+from hetpart.report.profiles import ProfileSummary, profile_report
 from hetpart.targets import load_target
 
 TARGET = load_target("sd855")
@@ -37,11 +38,21 @@ NETWORKS = (
 
 PROFILES = ("mace-gpu", "mace-gpu-buffer", "tflite-gpu", "nnapi-1", "nnapi-3", "nnapi-7")
 
+QUANTISED = ("resnet50", "mobilenetv2", "mobilenetv3_small", "shufflenetv2", "retinaface")
+"""Networks that are tried in 8 bits, by `examples.quantise`."""
+
+INT8_PROFILES = (("mace-dsp", "sd855"), ("tflite-hexagon", "sd855"), ("tflite-gpu", "sd855"), ("qnn-htp", "sd888"))
+"""Profile and target."""
+
 SCHEMES_HEAD = (
     "| network | operators | " + " | ".join(scheme.name for scheme in SCHEMES) + " |",
     "|---|---:|" + "---:|" * len(SCHEMES),
 )
 PROFILES_HEAD = ("| network | nodes | " + " | ".join(PROFILES) + " |", "|---|---:|" + "---:|" * len(PROFILES))
+INT8_HEAD = (
+    "| network in int8 | nodes | " + " | ".join(f"{name}, {target}" for name, target in INT8_PROFILES) + " |",
+    "|---|---:|" + "---:|" * len(INT8_PROFILES),
+)
 
 
 @cache
@@ -59,19 +70,31 @@ def schemes_row(network: str) -> str:
 def profiles_row(network: str) -> str:
     """Unsupported share, share that is accelerated, and partitions, under each profile."""
     report = profile_report(imported(network), [load_profile(name) for name in PROFILES], TARGET)
-    cells = [f"{s.unsupported_share:.0%}, {s.accelerated_share:.0%}, {s.partitions}" for s in report.summaries]
-    return f"| {network} | {len(report.nodes)} | " + " | ".join(cells) + " |"
+    return f"| {network} | {len(report.nodes)} | " + " | ".join(map(_cell, report.summaries)) + " |"
+
+
+def int8_row(network: str) -> str:
+    """The same for the quantised network."""
+    model = import_model(quantise(build(network)))
+    reports = [profile_report(model, [load_profile(name)], load_target(target)) for name, target in INT8_PROFILES]
+    cells = [_cell(report.summaries[0]) for report in reports]
+    return f"| {network} | {len(reports[0].nodes)} | " + " | ".join(cells) + " |"
+
+
+def _cell(summary: ProfileSummary) -> str:
+    return f"{summary.unsupported_share:.0%}, {summary.accelerated_share:.0%}, {summary.partitions}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--paste", type=Path, metavar="PAGE.md", help="put the tables into this page")
     page = parser.parse_args().paste
-    for name, head, row in (
-        ("schemes", SCHEMES_HEAD, schemes_row),
-        ("profiles", PROFILES_HEAD, profiles_row),
+    for name, head, row, networks in (
+        ("schemes", SCHEMES_HEAD, schemes_row, NETWORKS),
+        ("profiles", PROFILES_HEAD, profiles_row, NETWORKS),
+        ("int8", INT8_HEAD, int8_row, QUANTISED),
     ):
-        text = "\n".join([*head, *map(row, NETWORKS)])
+        text = "\n".join([*head, *map(row, networks)])
         print(text)
         if page is not None:
             paste(page, name, text)

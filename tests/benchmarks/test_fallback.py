@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fallback import NETWORKS, PROFILES_HEAD, SCHEMES_HEAD, imported, profiles_row, schemes_row
+from benchmarks.fallback import (
+    INT8_HEAD,
+    NETWORKS,
+    PROFILES_HEAD,
+    QUANTISED,
+    SCHEMES_HEAD,
+    imported,
+    int8_row,
+    profiles_row,
+    schemes_row,
+)
 from hetpart.oracle.profiles.schemes import SCHEMES, Scheme, count
 from hetpart.targets import load_target
 
@@ -20,11 +30,16 @@ def test_the_page_is_up_to_date(network: str) -> None:
         assert row in PAGE, "run `make fallback-report`"
 
 
+@pytest.mark.parametrize("network", QUANTISED)
+def test_the_page_is_up_to_date_on_quantised_networks(network: str) -> None:
+    assert int8_row(network) in PAGE, "run `make fallback-report`"
+
+
 def test_the_page_has_all_rows_and_no_other() -> None:
-    assert set(SCHEMES_HEAD) | set(PROFILES_HEAD) <= set(PAGE)
-    for name in ("schemes", "profiles"):
+    assert {*SCHEMES_HEAD, *PROFILES_HEAD, *INT8_HEAD} <= set(PAGE)
+    for name, networks in (("schemes", NETWORKS), ("profiles", NETWORKS), ("int8", QUANTISED)):
         rows = PAGE[PAGE.index(f"<!-- {name} -->") + 3 : PAGE.index(f"<!-- end of {name} -->")]
-        assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(NETWORKS)
+        assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(networks)
 
 
 @pytest.mark.parametrize("network", CASES)

@@ -32,6 +32,13 @@ def test_one_is_explained(cli: Cli, name: str) -> None:
     assert report["sources"]["block"]
 
 
+@pytest.mark.parametrize("name", target_names())
+def test_code_is_made_for_each(cli: Cli, folder: Path, tiny: Path, name: str) -> None:
+    report = cli("compile", tiny, "-t", name, "-o", "tiny.hetpart", "--verify", "none", "--json").json()
+    assert report["target"] == name
+    assert {file.parent.name for file in Path("tiny.hetpart").glob("cpu/*/libmodel.so")}
+
+
 def test_a_file_of_the_user_s(cli: Cli, folder: Path) -> None:
     Path("mine.toml").write_text(SD855.read_text())
     assert cli("targets", "mine.toml").out.startswith("mine: ")

@@ -114,6 +114,12 @@ def _output_channels(site: Site, argument: str) -> str | None:
     return f"each output must have a multiple of {argument} channels, not {channels}"
 
 
+def _equal_parts(site: Site, argument: str) -> str | None:
+    axis = site.integer("axis")
+    sizes = [shape(value)[axis] for value in site.outputs()]
+    return None if len(set(sizes)) == 1 else f"its parts are {sizes}"
+
+
 def _group(site: Site, argument: str) -> str | None:
     group = site.integer("group", 1)
     return None if group == int(argument) else f"it has {group} groups"
@@ -285,6 +291,7 @@ CONDITIONS: dict[str, Condition] = {
     "last-axis": Condition(_last_axis, "transpose, so that it works along the last axis"),
     "input-channels-of-many": Condition(_input_channels_of_many, _CHANNELS),
     "output-channels": Condition(_output_channels, _CHANNELS),
+    "equal-parts": Condition(_equal_parts, "split into equal parts"),
     "group": Condition(_group, _GROUPS),
     "depthwise": Condition(_depthwise, _GROUPS),
     "depth-multiplier": Condition(_depth_multiplier, _GROUPS),

@@ -1,13 +1,13 @@
 """From ONNX nodes to the operators of an engine, as its converter makes them: mapped by name, then folded.
 
-In a quantised model QuantizeLinear and DequantizeLinear are how ONNX writes the types of tensors. The first belongs to
-the operator before it, the second to nobody; only at the model's inputs and outputs are they operators.
+In a quantised model QuantizeLinear and DequantizeLinear are how ONNX writes the types of tensors: they are operators at
+the model's inputs and outputs only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -24,11 +24,13 @@ class EngineOp:
         nodes: the ONNX nodes it stands for: one, and what is folded into it, in order.
         operators: the engine's operators, all of which it needs; empty if the engine has none for it.
         missing: why the engine has none, as a sentence.
+        quantised: the integers that its output is quantised to.
     """
 
     nodes: tuple[ir.Node, ...]
     operators: tuple[str, ...]
     missing: str = ""
+    quantised: ir.Value | None = None
 
     @property
     def name(self) -> str:
@@ -45,6 +47,9 @@ class EngineOp:
                     yield value
 
     def outputs(self) -> tuple[ir.Value, ...]:
+        """Activations that it writes; of a quantised one the integers."""
+        if self.quantised is not None:
+            return (self.quantised,)
         return tuple(value for value in self.nodes[-1].outputs if value.name)
 
 
@@ -60,6 +65,8 @@ def convert(model: ir.Model, engine: Engine) -> list[EngineOp]:
         if index is None:
             index = len(found)
             found.append(EngineOp((node,), operators, missing))
+        elif node.op_type == "QuantizeLinear":
+            found[index] = replace(found[index], quantised=node.outputs[0])
         else:
             host = found[index]
             found[index] = EngineOp((*host.nodes, node), host.operators)

@@ -27,7 +27,7 @@ def accelerated(ops: Sequence[EngineOp], supported: Sequence[bool], profile: Pro
 
 def producers(ops: Sequence[EngineOp]) -> list[set[int]]:
     """Per operator the indices of those whose outputs it reads."""
-    maker = {id(value): index for index, op in enumerate(ops) for node in op.nodes for value in node.outputs}
+    maker = {id(value): index for index, op in enumerate(ops) for value in op.outputs()}
     return [{maker[id(value)] for value in op.inputs() if id(value) in maker} for op in ops]
 
 

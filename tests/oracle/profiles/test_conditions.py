@@ -42,6 +42,8 @@ CASES: list[tuple[str, str, dict[str, object], str | None]] = [
     ("input-channels-of-many:4", "g (float[1,6,2,2] x) => (y) { y = Concat<axis=1>(x, x, x) }", {}, "[6, 6, 6]"),
     ("output-channels:4", MAP + "{ y, z = Split<axis=1, num_outputs=2>(x) }", {}, None),
     ("output-channels:4", MAP + "{ y, z = Split<axis=1>(x, s) }", {"s": np.array([6, 2])}, "not [6, 2]"),
+    ("equal-parts", MAP + "{ y, z = Split<axis=-3, num_outputs=2>(x) }", {}, None),
+    ("equal-parts", MAP + "{ y, z = Split<axis=1>(x, s) }", {"s": np.array([6, 2])}, "its parts are [6, 2]"),
     ("group:1", CONV % (1, "0,0,0,0"), {"w": (4, 8, 3, 3)}, None),
     ("group:1", CONV % (2, "0,0,0,0"), {"w": (4, 4, 3, 3)}, "it has 2 groups"),
     ("depthwise", CONV % (8, "0,0,0,0"), {"w": (8, 1, 3, 3)}, None),
