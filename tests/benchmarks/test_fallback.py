@@ -50,3 +50,22 @@ def test_parallel_schemes_support_less_than_one_processor_with_the_same_kernels(
         if scheme.parallel:
             alone = [count(model, Scheme("alone", (profile,)), target).share for profile in scheme.profiles]
             assert count(model, scheme, target).share > max(alone)
+
+
+def test_the_words_about_resnet50_are_its_numbers() -> None:
+    words = " ".join(PAGE)
+    target, model = load_target("sd855"), imported("resnet50")
+    counts = {scheme.name: count(model, scheme, target) for scheme in SCHEMES}
+    buffer, image, layers = (f"{counts[n].share:.0%}" for n in ("CoDL, buffer", "CoDL, image", "muLayer, buffer"))
+    alone = f"{counts['CoDL, buffer'].own_share:.0%}"
+    spaced = [share.replace("%", " %") for share in (buffer, image, layers, alone)]
+    assert (
+        "ResNet-50 under CoDL: {} with buffers, {} with images; {} under muLayer. "
+        "Without the added operators {}.".format(*spaced)
+    ) in " ".join(words.split())
+    nodes = [node.op_type for node in model.graph if node.op_type != "BatchNormalization"]
+    divided = sum(op in ("Conv", "MaxPool", "Gemm") for op in nodes)
+    assert (
+        f"ONNX nodes instead ({len(nodes)} after folding batch normalisation), of which {divided} can be divided, "
+        f"gives {1 - divided / len(nodes):.0%}".replace("%", " %")
+    ) in " ".join(words.split())
