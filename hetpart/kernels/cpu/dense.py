@@ -24,7 +24,7 @@ from hetpart.kernels.spec import DenseSpec
 
 def extent(spec: DenseSpec, isa: Isa) -> int:
     """Register tiles."""
-    return GemmTiles.of(spec.m, spec.k, spec.n, isa).count
+    return _tiles(spec, isa).count
 
 
 def pack(spec: DenseSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -32,7 +32,7 @@ def pack(spec: DenseSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tupl
     w = np.asarray(constants["w"], np.float32)
     tiles = [
         w[:, column : column + run.size].reshape(-1)
-        for run in GemmTiles.of(spec.m, spec.k, spec.n, isa).columns
+        for run in _tiles(spec, isa).columns
         for column in range(run.start, run.stop, run.size)
     ]
     return (np.concatenate(tiles), *pack_bias(constants, spec.n))
@@ -41,7 +41,7 @@ def pack(spec: DenseSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tupl
 def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
     """``(x, operands..., w[, b], out, lo, hi)``."""
     _check(spec)
-    tiles = GemmTiles.of(spec.m, spec.k, spec.n, isa)
+    tiles = _tiles(spec, isa)
     constants = [Plain((spec.k * spec.n,))]
     if spec.bias:
         constants.append(Plain((spec.n,)))
@@ -73,6 +73,10 @@ def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
         tiles.locate(item, tile)
 
     return range_kernel(symbol, arguments, body)
+
+
+def _tiles(spec: DenseSpec, isa: Isa) -> GemmTiles:
+    return GemmTiles.of(spec.m, spec.k, spec.n, isa, spec.steps)
 
 
 def _check(spec: DenseSpec) -> None:

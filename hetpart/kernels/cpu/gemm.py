@@ -16,7 +16,7 @@ from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode
 from hetpart.kernels.cpu.steps import is_long, render
-from hetpart.kernels.cpu.tiles import Run, choose_tile, even_runs, on_piece, piece_count
+from hetpart.kernels.cpu.tiles import Run, even_runs, on_piece, piece_count, rank_tiles
 from hetpart.kernels.cpu.vectors import Accumulators, splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.strides import broadcast_strides
@@ -26,6 +26,9 @@ RESIDENT_BYTES = 512 << 10
 
 UNROLL = 112
 """Multiply-adds in the unrolled body of the reduction loop, about."""
+
+LONG_VECTORS = 4
+"""A long epilogue takes so many vectors at a time: each is one chain of dependent instructions."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,12 @@ class GemmTiles:
     rows_outer: bool
 
     @staticmethod
-    def of(m: int, k: int, n: int, isa: Isa) -> GemmTiles:
+    def of(m: int, k: int, n: int, isa: Isa, steps: Sequence[Step] = ()) -> GemmTiles:
         lanes = isa.lanes
         whole, rest = divmod(n, lanes)
-        shape = choose_tile(max(1, whole), m, 1, isa)
+        ranked = rank_tiles(max(1, whole), m, 1, isa)
+        even = [shape for shape in ranked if shape.vectors % LONG_VECTORS == 0] if is_long(steps) else []
+        shape = (even or ranked)[0]
         columns = [Run(r.start * lanes, r.count, r.size * lanes) for r in even_runs(whole, shape.vectors)]
         if rest:
             columns.append(Run(whole * lanes, 1, rest))
@@ -104,7 +109,7 @@ class GemmTile:
                 T.buffer_store(out, value, [self.place(row, *piece)])
         if not in_registers:
             with T.serial(0, self.rows) as row:
-                for piece in pieces:
+                for piece in _pieces(self.columns, LONG_VECTORS * lanes):
                     place = self.place(row, *piece)
                     T.buffer_store(out, self._finish(steps, out[place], row, *piece), [place])
 

@@ -15,6 +15,7 @@ import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
+from hetpart.graph.epilogue import Step
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_float32, range_kernel
 from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand_slice
 from hetpart.kernels.cpu.vectors import vector, zeros
@@ -25,7 +26,7 @@ from hetpart.kernels.spec import MatmulSpec
 def extent(spec: MatmulSpec, isa: Isa) -> int:
     """Products times register tiles."""
     shapes = _Shapes.of(spec)
-    return math.prod(shapes.batch) * shapes.tiles(isa).count
+    return math.prod(shapes.batch) * shapes.tiles(isa, spec.steps).count
 
 
 def pack(spec: MatmulSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -37,7 +38,7 @@ def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
     """``(a, b, operands..., out, lo, hi)``."""
     plain_float32(spec.a, spec.b, spec.out, *spec.operands)
     shapes = _Shapes.of(spec)
-    tiles = shapes.tiles(isa)
+    tiles = shapes.tiles(isa, spec.steps)
     m, k, n = shapes.m, shapes.k, shapes.n
     arguments = (spec.a, spec.b, *spec.operands, spec.out)
 
@@ -109,8 +110,8 @@ class _Shapes:
         rest = tuple(shape) if self.column_dropped else tuple(shape[:-1])
         return (*rest, *((1,) if self.row_dropped else ()), *(column or (1,)))
 
-    def tiles(self, isa: Isa) -> GemmTiles:
-        return GemmTiles.of(self.m, self.k, self.n, isa)
+    def tiles(self, isa: Isa, steps: Sequence[Step]) -> GemmTiles:
+        return GemmTiles.of(self.m, self.k, self.n, isa, steps)
 
 
 def _batch_offset(product: Expr, batch: Sequence[int], own: Sequence[int]) -> Expr:

@@ -28,6 +28,11 @@ def vector_loop(length: Expr, widths: Sequence[int], body: Callable[[Expr, int],
         done = length // width * width
 
 
+def halvings(width: int) -> list[int]:
+    """`width`, a power of two, its half, and so on down to 1: what `vector_loop` covers a rest with in few steps."""
+    return [width >> bit for bit in range(width.bit_length())]
+
+
 def map_vectors(length: Expr, at_least: int, lanes: int, body: Callable[[Expr, int], None]) -> None:
     """Emit ``body(start, width)`` for vectors that cover [0, length), the last of which overlaps its neighbour.
 
@@ -65,7 +70,7 @@ def reduce_run(
     def add(start: Expr, count: int) -> None:
         T.buffer_store(partial, combine(partial[vector(count)], value(start, count)), [vector(count)])
 
-    vector_loop(length, (width, lanes, 1), add)
+    vector_loop(length, (width, *halvings(lanes)), add)
     while width > 1:
         width //= 2
         T.buffer_store(partial, combine(partial[vector(width)], partial[vector(width, width)]), [vector(width)])

@@ -15,14 +15,11 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_float32, range_kernel, registers
-from hetpart.kernels.cpu.runs import map_vectors, reduce_run, vector_loop
-from hetpart.kernels.cpu.steps import exp, log
+from hetpart.kernels.cpu.runs import halvings, map_vectors, reduce_run, vector_loop
+from hetpart.kernels.cpu.steps import exp_below, log
 from hetpart.kernels.cpu.vectors import splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import SoftmaxSpec
-
-SMALLEST = -87.0
-"""Logarithm of the smallest weight that counts; e^-87.34 is the smallest normal float32."""
 
 STRIP = 64
 """Positions of `inner` per work item: whole cache lines, whatever the vector width."""
@@ -61,12 +58,6 @@ def prim_func(spec: SoftmaxSpec, isa: Isa, symbol: str) -> Any:
     return range_kernel(symbol, (spec.x, spec.out), body)
 
 
-def _weight(shifted: Expr, width: int) -> Expr:
-    """e^shifted for shifted <= 0, and exactly 0 where it would be denormal: masked scores would cost a trap each."""
-    bound = splat(T.float32(SMALLEST), width)
-    return T.Select(shifted < bound, splat(T.float32(0), width), exp(T.Select(shifted < bound, bound, shifted)))
-
-
 def _row(spec: SoftmaxSpec, isa: Isa, x: Buffer, out: Buffer, start: Expr) -> None:
     """The softmax of one contiguous row."""
 
@@ -87,17 +78,18 @@ def _row(spec: SoftmaxSpec, isa: Isa, x: Buffer, out: Buffer, start: Expr) -> No
     def write(value: Callable[[Expr, int], Expr]) -> Callable[[Expr, int], None]:
         return lambda first, width: T.buffer_store(out, value(first, width), [vector(width, start + first)])
 
+    def weight(first: Expr, width: int) -> Expr:
+        T.buffer_store(out, exp_below(shifted(first, width, largest)), [vector(width, start + first)])
+        return elements(out, first, width)
+
     if spec.log:
-        total = reduce(0.0, add, lambda first, width: _weight(shifted(first, width, largest), width))
+        total = reduce(0.0, add, lambda first, width: exp_below(shifted(first, width, largest)))
         shift = T.Bind(largest + log(total))
         map_vectors(spec.length, spec.length, isa.lanes, write(lambda first, width: shifted(first, width, shift)))
         return
-    map_vectors(
-        spec.length, spec.length, isa.lanes, write(lambda first, width: _weight(shifted(first, width, largest), width))
-    )
-    inverse = T.Bind(T.float32(1) / reduce(0.0, add, lambda first, width: elements(out, first, width)))
+    inverse = T.Bind(T.float32(1) / reduce(0.0, add, weight))
     scaled = write(lambda first, width: elements(out, first, width) * splat(inverse, width))
-    vector_loop(spec.length, (isa.lanes, 1), scaled)
+    vector_loop(spec.length, halvings(isa.lanes), scaled)
 
 
 def _lanes(spec: SoftmaxSpec, x: Buffer, out: Buffer, start: Expr, lanes: int) -> None:
@@ -113,7 +105,7 @@ def _lanes(spec: SoftmaxSpec, x: Buffer, out: Buffer, start: Expr, lanes: int) -
     with T.serial(0, spec.length) as i:
         T.buffer_store(largest, T.max(largest[all_lanes], x[at(i)]), [all_lanes])
     with T.serial(0, spec.length) as i:
-        value = _weight(x[at(i)] - largest[all_lanes], lanes)
+        value = exp_below(x[at(i)] - largest[all_lanes])
         if not spec.log:
             T.buffer_store(out, value, [at(i)])
             value = out[at(i)]

@@ -123,3 +123,29 @@ def test_no_step_but_pow_calls_libm() -> None:
     for name in (b"expf", b"logf", b"tanhf", b"erff", b"powf"):
         assert name not in symbols
     assert b"powf" in build_object([kernel_of([Step("pow", operand=0)])], host_isa())
+
+
+def test_gelu_at_the_infinities() -> None:
+    x = np.zeros((ROWS, LANES), np.float32)
+    x[:, :4] = [np.inf, -np.inf, 3e38, -3e38]
+    np.testing.assert_array_equal(
+        run([Step("gelu")], x, x)[:, :4], np.tile([np.inf, 0, np.float32(3e38), 0], (ROWS, 1))
+    )
+
+
+def test_exp_below() -> None:
+    """A few units in 1e-7 wherever e^x is a normal number, zero not far below."""
+    layout = Plain((ROWS, LANES))
+
+    def body(row: Expr, x: Buffer, out: Buffer) -> None:
+        place = [row, tirx.Ramp(0, 1, LANES)]
+        T.buffer_store(out, steps.exp_below(x[tuple(place)]), place)
+
+    x, out = aligned((ROWS, LANES)), aligned((ROWS, LANES))
+    x[...] = np.linspace(-87.3, 0, x.size).reshape(x.shape)
+    x[0, :4] = [np.nan, -88.1, -3e38, -np.inf]
+    load([range_kernel("kernel", (layout, layout), body)], host_isa())["kernel"](x, out, 0, ROWS)
+    with np.errstate(under="ignore"):
+        expected = np.exp(x.astype(np.float64))
+    expected[0, 1:4] = 0
+    np.testing.assert_allclose(out, expected, rtol=3e-7)
