@@ -12,6 +12,7 @@ from hetpart.targets.schema import (
     CostTable,
     CpuCodegen,
     HexagonCodegen,
+    Law,
     Link,
     OpenclCodegen,
     Processor,
@@ -127,7 +128,14 @@ def _cost(table: Table, block: int) -> CostTable:
         | {key: shares.share(key if key in shares else float32) for key, float32 in INT8_CLASSES.items()},
         shared=_shared(table.table("shared")) if "shared" in table else {},
         convert_gb_per_s=table.number("convert_gb_per_s") if "convert_gb_per_s" in table else 0.0,
+        convert_p5_gb_per_s=table.number("convert_p5_gb_per_s") if "convert_p5_gb_per_s" in table else 0.0,
+        contention=table.number("contention") if "contention" in table else 1.0,
+        convert_p95_gb_per_s=table.number("convert_p95_gb_per_s") if "convert_p95_gb_per_s" in table else 0.0,
     )
+    if cost.contention < 1:
+        raise table.error("contention", "a factor of at least 1 on the time of a kernel")
+    if not cost.convert_speed("p95") <= cost.convert_gb_per_s <= cost.convert_speed("p5"):
+        raise table.error("convert_gb_per_s", "the speed of the median: at most p5's and at least p95's")
     shares.close()
     table.close()
     return cost
@@ -145,6 +153,25 @@ def _links(root: Table, names: list[str]) -> tuple[Link, ...]:
         source, target = table.choice("source", names), table.choice("target", names)
         if source == target or any((link.source, link.target) == (source, target) for link in links):
             raise table.error("target", "another processor than the source, each pair stated once")
-        links.append(Link(source, target, table.number("fixed_us", zero=True), table.number("gb_per_s")))
+        median = _law(table)
+        p5, p95 = (_percentile(table, key) for key in ("p5", "p95"))
+        if p5 is not None and not (p5.fixed_us <= median.fixed_us and p5.gb_per_s >= median.gb_per_s):
+            raise table.error("p5", "a law of shorter times than the link's own, which is the median's")
+        if p95 is not None and not (p95.fixed_us >= median.fixed_us and p95.gb_per_s <= median.gb_per_s):
+            raise table.error("p95", "a law of longer times than the link's own, which is the median's")
+        links.append(Link(source, target, median.fixed_us, median.gb_per_s, p5, p95))
         table.close()
     return tuple(links)
+
+
+def _law(table: Table) -> Law:
+    return Law(table.number("fixed_us", zero=True), table.number("gb_per_s"))
+
+
+def _percentile(table: Table, key: str) -> Law | None:
+    if key not in table:
+        return None
+    inner = table.table(key)
+    law = _law(inner)
+    inner.close()
+    return law

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hetpart.errors import HetpartError
 
@@ -33,6 +34,10 @@ MEMORY_CLASSES = ("memory", "norm", "generic_memory")
 
 ``memory`` copies or computes elementwise, ``norm`` is softmax and normalisation, ``generic_memory`` TVM's untuned code.
 """
+
+
+Percentile = Literal["p5", "median", "p95"]
+"""Of a time that varies from run to run."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ class CostTable:
         shared: the same, where it differs, for a unit that works on shared buffers on a processor that has private
             memory (`OpenclCodegen.private`).
         convert_gb_per_s: speed of a copy between shared and private memory, 1e9 bytes of float32 per second; 0 if
-            there is no private memory.
+            there is no private memory. It is the median's; those of the percentiles are 0 where none is known.
+        contention: factor on the time of a kernel while another processor computes: they share the memory's bandwidth.
     """
 
     peak_gflops: float
@@ -129,6 +135,14 @@ class CostTable:
     efficiency: Mapping[str, float]
     shared: Mapping[str, float] = field(default_factory=dict)
     convert_gb_per_s: float = 0.0
+    convert_p5_gb_per_s: float = 0.0
+    convert_p95_gb_per_s: float = 0.0
+    contention: float = 1.0
+
+    def convert_speed(self, percentile: Percentile) -> float:
+        """`convert_gb_per_s` at a percentile of the time that copies take."""
+        spread = {"p5": self.convert_p5_gb_per_s, "p95": self.convert_p95_gb_per_s}
+        return spread.get(percentile) or self.convert_gb_per_s
 
 
 @dataclass(frozen=True)
@@ -160,13 +174,32 @@ class Processor:
 
 
 @dataclass(frozen=True)
+class Law:
+    """A time that grows with the size: ``fixed_us`` and the bytes at ``gb_per_s`` (1e9 bytes per second)."""
+
+    fixed_us: float
+    gb_per_s: float
+
+
+@dataclass(frozen=True)
 class Link:
-    """What it costs to make bytes that `source` wrote visible to `target`: ``fixed_us + bytes / gb_per_s``."""
+    """What it costs to make bytes that `source` wrote visible to `target`.
+
+    Attributes:
+        fixed_us, gb_per_s: the law of the median time, as in `Law`.
+        p5, p95: the laws that one in twenty transfers is quicker than, and slower than; None where no spread is known.
+    """
 
     source: str
     target: str
     fixed_us: float
     gb_per_s: float
+    p5: Law | None = None
+    p95: Law | None = None
+
+    def law(self, percentile: Percentile) -> Law:
+        """The law of a percentile; the median's where no spread is known."""
+        return {"p5": self.p5, "p95": self.p95}.get(percentile) or Law(self.fixed_us, self.gb_per_s)
 
 
 @dataclass(frozen=True)
