@@ -106,7 +106,7 @@ def _contents(source: Model, decision: Decision, emission: Emission, target: Tar
 def manifest(source: Model, decision: Decision, emission: Emission, target: Target) -> Manifest:
     """The manifest of a bundle for `target`."""
     plan = emission.plans["main"]
-    placement, outcome = decision.placement, decision.outcome
+    placement = decision.placement
     nodes = []
     for unit in decision.assignment.graph:
         mode = placement.modes.get(unit.name)
@@ -130,10 +130,13 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
         decision={
             "strategy": placement.strategy,
             "status": placement.status,
-            "storage": storage_of(decision, placed(placement)),
-            "makespan_us": placement.makespan_us,
+            "storage": storage_of(decision, placed(placement, decision.forecasts.plan)),
+            "makespan_us": decision.forecasts.plan.median_us,
+            "uncontended_us": placement.makespan_us,
             "lower_bound_us": placement.lower_bound_us,
-            "baselines_us": {name: other.makespan_us for name, other in outcome.baselines.items()},
+            "baselines_us": {name: forecast.median_us for name, forecast in decision.forecasts.baselines.items()},
+            "forecast": asdict(decision.forecasts.plan),
+            "competing": decision.competing,
             "origin": sorted({c.origin for costs in decision.costs.values() for c in costs.values()}),
         },
     )

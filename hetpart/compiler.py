@@ -9,6 +9,7 @@ Stage by stage, and where each lives:
     estimate       unit x processor -> microseconds             hetpart.cost
     formulate      -> placement problem                         hetpart.formulate
     solve          problem -> placement with a bound            hetpart.partition
+    settle         placement -> one that stands a bad day too   hetpart.forecast
     emit           placement -> plan, code, constants           hetpart.plan, hetpart.codegen
     rehearse       the same placement, run here, against onnxruntime   hetpart.verify
     write          -> bundle                                    hetpart.bundle
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -25,6 +27,7 @@ import onnx_ir as ir
 
 from hetpart.cost.estimate import Cost, estimate
 from hetpart.errors import HetpartError
+from hetpart.forecast import Circumstances, Forecast, Forecasts, settle
 from hetpart.formulate import formulate
 from hetpart.frontend import import_model
 from hetpart.graph.assign import Assignment, assign
@@ -48,6 +51,7 @@ class Options:
 
     Attributes:
         strategy: see `hetpart.partition.STRATEGIES`.
+        competing: busy threads of other processes on the CPU's cores, for which to plan.
         limit: the solver's limit, in deterministic units of about 0.75 s of one core.
         level: ``O0`` or ``O1``.
         passes: further passes as pipeline text, e.g. ``prune{ratio=0.3}``, run after the level's own.
@@ -61,6 +65,7 @@ class Options:
 
     strategy: str = "ilp"
     limit: float = DEFAULT_LIMIT
+    competing: int = 0
     level: str = "O1"
     passes: str = ""
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -87,6 +92,8 @@ class Decision:
     costs: dict[str, dict[str, Cost]]
     problem: Problem
     outcome: Outcome
+    forecasts: Forecasts
+    competing: int = 0
 
     @property
     def placement(self) -> Placement:
@@ -136,18 +143,22 @@ def decide(source: Model, target: Target, options: Options, phases: Phases) -> D
             for unit in moving
         }
     with phases.phase("partition"):
-        problem = formulate(assignment, target, costs, shared)
+        problem = formulate(assignment, target, costs, shared, options.competing)
         outcome = solve_all(problem, options.strategy, options.limit)
-    return Decision(target, assignment, records, verdicts, shared, costs, problem, outcome)
+        again = partial(require_strategy(options.strategy), limit=options.limit) if options.strategy == "ilp" else None
+        outcome, forecasts = settle(outcome, Circumstances(problem, target), again)
+    return Decision(
+        target, assignment, records, verdicts, shared, costs, problem, outcome, forecasts, options.competing
+    )
 
 
-def placed(placement: Placement) -> Placed:
+def placed(placement: Placement, forecast: Forecast) -> Placed:
     """The planner's view of a placement."""
     return Placed(
         {task: mode.processor for task, mode in placement.modes.items()},
         dict(placement.start_us),
         {task: mode.length_us for task, mode in placement.modes.items()},
-        placement.makespan_us,
+        forecast.median_us,
         frozenset(task for task, mode in placement.modes.items() if mode.private),
     )
 
@@ -163,10 +174,10 @@ def storage_of(decision: Decision, plan: Placed) -> str:
 
 def variants(decision: Decision, options: Options) -> dict[str, Placed]:
     """The plans of the bundle by variant name: ``main`` and, if asked for, ``cpu``."""
-    plans = {"main": placed(decision.placement)}
+    plans = {"main": placed(decision.placement, decision.forecasts.plan)}
     if options.cpu_fallback:
         cpu = decision.outcome.baselines.get("cpu")
         if cpu is None:
             raise HetpartError("no-cpu-plan", "not every operator can run on the CPU, so there is no CPU-only plan")
-        plans["cpu"] = placed(cpu)
+        plans["cpu"] = placed(cpu, decision.forecasts.baselines["cpu"])
     return plans

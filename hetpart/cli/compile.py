@@ -46,6 +46,9 @@ def compile_(
     time_limit: Annotated[
         float, typer.Option(metavar="UNITS", min=0.0, help="Solver limit in deterministic units (about 0.75 s each).")
     ] = 10.0,
+    competing: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Plan for N busy threads of other processes on the CPU's cores.")
+    ] = 0,
     shape: ShapeOption = None,
     dim: DimOption = None,
     level: Annotated[str, typer.Option("-O", metavar="0|1", help="Optimisation level.")] = "1",
@@ -93,6 +96,7 @@ def compile_(
     options = Options(
         strategy=strategy,
         limit=time_limit,
+        competing=competing,
         level=f"O{level}",
         passes=",".join(passes or ()),
         shapes=parse_shapes(shape),

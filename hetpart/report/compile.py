@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from hetpart.compiler import Decision
+from hetpart.formulate import with_transfers_at
 from hetpart.partition import explain
-from hetpart.targets.schema import OpenclCodegen
+from hetpart.report.quantities import duration
+from hetpart.targets.schema import OpenclCodegen, Percentile
 
 NO_DATA_MOVED = "moves no data"
 
@@ -37,15 +39,28 @@ class UnitRow:
 
 @dataclass
 class CompileReport:
-    """The result of a compilation; times in microseconds, predicted unless said otherwise."""
+    """The result of a compilation; times in microseconds, predicted unless said otherwise.
+
+    Attributes:
+        makespan_us: the plan's latency; where two processors compute at once, they slow each other down.
+        uncontended_us: the same without that. It is what the solver minimises, so `lower_bound_us` and `gap` are of it.
+        forecast: the latency with all transfers at their ``p5_us``, ``median_us`` and ``p95_us``.
+        transfers: how many tensors cross between processors, and what that takes in all, likewise.
+        baselines_us: by strategy, as `makespan_us`.
+        competing: busy threads of other processes that were planned for.
+    """
 
     target: str
     strategy: str
     status: str
     makespan_us: int
+    uncontended_us: int
     lower_bound_us: int
     gap: float
     baselines_us: dict[str, int]
+    forecast: dict[str, int]
+    transfers: dict[str, int]
+    competing: int
     verdict: str
     units: tuple[UnitRow, ...]
     passes: tuple[dict[str, Any], ...]
@@ -61,15 +76,20 @@ class CompileReport:
 def compile_report(decision: Decision, seconds: Mapping[str, float]) -> CompileReport:
     """The report of a decision, before code is generated."""
     placement = decision.placement
-    baselines = {name: other.makespan_us for name, other in decision.outcome.baselines.items()}
+    forecasts = decision.forecasts
+    baselines = {name: each.median_us for name, each in forecasts.baselines.items()}
     return CompileReport(
         target=decision.target.name,
         strategy=placement.strategy,
         status=placement.status,
-        makespan_us=placement.makespan_us,
+        makespan_us=forecasts.plan.median_us,
+        uncontended_us=placement.makespan_us,
         lower_bound_us=placement.lower_bound_us,
         gap=placement.gap,
         baselines_us=baselines,
+        forecast=asdict(forecasts.plan),
+        transfers=_transfers(decision),
+        competing=decision.competing,
         verdict=_verdict(decision, baselines),
         units=_rows(decision),
         passes=tuple(asdict(record) for record in decision.records),
@@ -113,16 +133,36 @@ def _memory(decision: Decision, unit: str) -> str:
     return "image" if codegen.memory == "image" else "half"
 
 
+def _transfers(decision: Decision) -> dict[str, int]:
+    """How many tensors cross, and the sum of their delays at each percentile; conversions of memory included."""
+    modes = decision.placement.modes
+    crossings = {
+        (modes[tensor.producer].place, modes[consumer].place, tensor.name): tensor.size_bytes
+        for tensor in decision.problem.tensors
+        for consumer in tensor.consumers
+        if modes[consumer].processor != modes[tensor.producer].processor
+    }
+    found = {"count": len(decision.placement.transfers)}
+    for percentile in get_args(Percentile):
+        day = with_transfers_at(percentile, decision.problem, decision.target)
+        found[f"{percentile}_us"] = sum(day.transfer_us(a, b, size) for (a, b, _), size in crossings.items())
+    return found
+
+
 def _verdict(decision: Decision, baselines: Mapping[str, int]) -> str:
     """Says in words how the plan compares with one processor alone."""
     used = " + ".join(sorted({mode.processor for mode in decision.placement.modes.values() if mode.length_us}))
-    makespan = decision.placement.makespan_us
+    makespan = decision.forecasts.plan.median_us
     single = {name: us for name, us in baselines.items() if name != "heft"}
     if not single:
         return f"{used}; no single processor can run the whole model"
     best = min(single, key=lambda name: (single[name], name))
     if makespan > single[best]:
         return f"{used}: {100 * (makespan / single[best] - 1):.1f} % longer than {best} alone (predicted)"
+    if (refused := decision.forecasts.refused) is not None:
+        lost = f"{duration(refused.median_us)}, {duration(refused.p95_us)} with slow transfers (p95)"
+        found = "one processor alone is best" if "+" not in used else "a plan with fewer risks is best"
+        return f"{found}: {used}; what is shorter without contention would take {lost} (predicted)"
     if "+" not in used:
         return f"one processor alone is best: {used} (predicted)"
     return f"{used}: {100 * (1 - makespan / single[best]):.1f} % shorter than {best} alone (predicted)"

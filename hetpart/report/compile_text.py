@@ -20,9 +20,15 @@ def print_compile(report: CompileReport, console: Console) -> None:
     console.print(table)
     console.print()
     origins = sorted({row.origin for row in report.units if row.processor})
-    console.print(f"target {report.target}, strategy {report.strategy}; times are {' and '.join(origins)}")
+    beside = f", beside {report.competing} busy threads of other processes" if report.competing else ""
+    console.print(f"target {report.target}, strategy {report.strategy}; times are {' and '.join(origins)}{beside}")
     bound = f"lower bound {duration(report.lower_bound_us)}, gap {100 * report.gap:.1f} %"
+    if report.uncontended_us != report.makespan_us:
+        bound = f"{duration(report.uncontended_us)} without contention, {bound}"
     console.print(f"[bold]plan {duration(report.makespan_us)}[/] ({report.status}: {bound})")
+    if count := report.transfers["count"]:
+        crossing = f"{count} transfer{'s' if count > 1 else ''}, in all {_spread(report.transfers)}"
+        console.print(f"  {crossing}; with them the plan takes {_spread(report.forecast)} (p5 to p95)")
     for name, latency_us in report.baselines_us.items():
         ratio = latency_us / report.makespan_us if report.makespan_us else 1.0
         console.print(f"  {name:<5} {duration(latency_us):>10}  {ratio:5.2f} x the plan")
@@ -32,6 +38,10 @@ def print_compile(report: CompileReport, console: Console) -> None:
     console.print(f"seconds: {phases}; total {sum(report.seconds.values()):.1f}")
     if report.output:
         console.print(f"wrote {report.output} ({size(report.bundle_bytes)})", markup=False)
+
+
+def _spread(us: dict[str, int]) -> str:
+    return f"{duration(us['p5_us'])} to {duration(us['p95_us'])}"
 
 
 def _print_verification(report: CompileReport, console: Console) -> None:

@@ -66,8 +66,11 @@ def _print_decision(manifest: Manifest, console: Console) -> None:
         console.print("the manifest does not say how the placement came about")
         return
     makespan_us, bound_us = decision["makespan_us"], decision["lower_bound_us"]
-    gap = 1 - bound_us / makespan_us if makespan_us else 0.0
+    alone_us = decision.get("uncontended_us", makespan_us)
+    gap = 1 - bound_us / alone_us if alone_us else 0.0
     text = f"strategy {decision['strategy']}, {decision['status']}: predicted {duration(makespan_us)}, "
+    if alone_us != makespan_us:
+        text += f"{duration(alone_us)} without contention, "
     text += f"lower bound {duration(bound_us)}, gap {gap:.1%}; times are {' and '.join(decision['origin'])}"
     console.print(Text(text))
     for name, latency_us in decision["baselines_us"].items():

@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "reference": set(),
     "verify": {"errors", "graph", "reference"},
     "partition": {"errors"},
+    "forecast": {"errors", "formulate", "partition", "targets"},
     "formulate": {"errors", "cost", "graph", "partition", "targets"},
     "plan": {"errors", "graph"},
     "kernels": {"errors", "cache", "graph", "oracle", "reference"},
@@ -29,14 +30,14 @@ ALLOWED: dict[str, set[str]] = {
     "bundle": {"errors", "plan"},
     "runtime": {"errors", "bundle", "cache"},
     "compiler": {
-        "errors", "cost", "formulate", "frontend", "graph", "oracle", "partition", "passes", "phases", "plan",
-        "targets",
+        "errors", "cost", "forecast", "formulate", "frontend", "graph", "oracle", "partition", "passes", "phases",
+        "plan", "targets",
     },
     "rehearse": {
         "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
-    "report": {"errors", "bundle", "compiler", "cost", "graph", "oracle", "partition", "targets"},
+    "report": {"errors", "bundle", "compiler", "cost", "formulate", "graph", "oracle", "partition", "targets"},
     "build": {
         "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
     },
