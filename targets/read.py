@@ -129,6 +129,7 @@ def _cost(table: Table, block: int) -> CostTable:
         shared=_shared(table.table("shared")) if "shared" in table else {},
         convert_gb_per_s=table.number("convert_gb_per_s") if "convert_gb_per_s" in table else 0.0,
         convert_p5_gb_per_s=table.number("convert_p5_gb_per_s") if "convert_p5_gb_per_s" in table else 0.0,
+        power_w=table.number("power_w") if "power_w" in table else 0.0,
         contention=table.number("contention") if "contention" in table else 1.0,
         convert_p95_gb_per_s=table.number("convert_p95_gb_per_s") if "convert_p95_gb_per_s" in table else 0.0,
     )

@@ -127,6 +127,7 @@ class CostTable:
         convert_gb_per_s: speed of a copy between shared and private memory, 1e9 bytes of float32 per second; 0 if
             there is no private memory. It is the median's; those of the percentiles are 0 where none is known.
         contention: factor on the time of a kernel while another processor computes: they share the memory's bandwidth.
+        power_w: watts of the phone while this processor computes and the others idle; 0 where it is not known.
     """
 
     peak_gflops: float
@@ -138,6 +139,7 @@ class CostTable:
     convert_p5_gb_per_s: float = 0.0
     convert_p95_gb_per_s: float = 0.0
     contention: float = 1.0
+    power_w: float = 0.0
 
     def convert_speed(self, percentile: Percentile) -> float:
         """`convert_gb_per_s` at a percentile of the time that copies take."""

@@ -10,7 +10,7 @@ from hetpart.compiler import Decision
 from hetpart.formulate import with_transfers_at
 from hetpart.partition import explain
 from hetpart.report.quantities import duration
-from hetpart.targets.schema import OpenclCodegen, Percentile
+from hetpart.targets.schema import OpenclCodegen, Percentile, Processor
 
 NO_DATA_MOVED = "moves no data"
 
@@ -25,6 +25,7 @@ class UnitRow:
         memory: ``image``, ``half`` (buffers of float16) or ``buffer`` on a processor that has private memory, else "".
         reason: why it runs there, and why not in private memory.
         cost_us: predicted time; `origin` says whether from an estimate or a measurement.
+        energy_mj: `cost_us` times the power of its processor, an estimate in millijoules; None where that is not known.
     """
 
     name: str
@@ -35,6 +36,7 @@ class UnitRow:
     cost_us: float
     origin: str
     memory: str = ""
+    energy_mj: float | None = None
 
 
 @dataclass
@@ -48,6 +50,8 @@ class CompileReport:
         transfers: how many tensors cross between processors, and what that takes in all, likewise.
         baselines_us: by strategy, as `makespan_us`.
         competing: busy threads of other processes that were planned for.
+        energy_mj: sum over the units, an estimate; None if a used processor's power is not known. Where two processors
+            compute at once, what the phone uses besides is in both, so that it is rather too high.
     """
 
     target: str
@@ -61,6 +65,7 @@ class CompileReport:
     forecast: dict[str, int]
     transfers: dict[str, int]
     competing: int
+    energy_mj: float | None
     verdict: str
     units: tuple[UnitRow, ...]
     passes: tuple[dict[str, Any], ...]
@@ -78,6 +83,8 @@ def compile_report(decision: Decision, seconds: Mapping[str, float]) -> CompileR
     placement = decision.placement
     forecasts = decision.forecasts
     baselines = {name: each.median_us for name, each in forecasts.baselines.items()}
+    units = _rows(decision)
+    energies = [row.energy_mj for row in units if row.processor is not None]
     return CompileReport(
         target=decision.target.name,
         strategy=placement.strategy,
@@ -90,8 +97,9 @@ def compile_report(decision: Decision, seconds: Mapping[str, float]) -> CompileR
         forecast=asdict(forecasts.plan),
         transfers=_transfers(decision),
         competing=decision.competing,
+        energy_mj=None if None in energies else round(sum(each for each in energies if each is not None), 2),
         verdict=_verdict(decision, baselines),
-        units=_rows(decision),
+        units=units,
         passes=tuple(asdict(record) for record in decision.records),
         seconds=dict(seconds),
     )
@@ -118,8 +126,14 @@ def _rows(decision: Decision) -> tuple[UnitRow, ...]:
         reason = "; ".join((reasons[unit.name], *refused))
         cost = decision.costs[unit.name][processor]
         us = round(cost.latency_us, 1)
-        rows.append(UnitRow(unit.name, nodes, unit.op, processor, reason, us, cost.origin, memory))
+        energy_mj = _energy_mj(decision.target.processor(processor), cost.latency_us)
+        rows.append(UnitRow(unit.name, nodes, unit.op, processor, reason, us, cost.origin, memory, energy_mj))
     return tuple(rows)
+
+
+def _energy_mj(processor: Processor, us: float) -> float | None:
+    watts = processor.cost.power_w if processor.cost is not None else 0.0
+    return round(us * watts / 1e3, 3) if watts else None
 
 
 def _memory(decision: Decision, unit: str) -> str:

@@ -20,7 +20,8 @@ def print_compile(report: CompileReport, console: Console) -> None:
     console.print(table)
     console.print()
     origins = sorted({row.origin for row in report.units if row.processor})
-    beside = f", beside {report.competing} busy threads of other processes" if report.competing else ""
+    threads = "a busy thread" if report.competing == 1 else f"{report.competing} busy threads"
+    beside = f", beside {threads} of other processes" if report.competing else ""
     console.print(f"target {report.target}, strategy {report.strategy}; times are {' and '.join(origins)}{beside}")
     bound = f"lower bound {duration(report.lower_bound_us)}, gap {100 * report.gap:.1f} %"
     if report.uncontended_us != report.makespan_us:
@@ -33,11 +34,19 @@ def print_compile(report: CompileReport, console: Console) -> None:
         ratio = latency_us / report.makespan_us if report.makespan_us else 1.0
         console.print(f"  {name:<5} {duration(latency_us):>10}  {ratio:5.2f} x the plan")
     console.print(report.verdict)
+    if report.energy_mj is not None:
+        console.print(f"energy {report.energy_mj:.0f} mJ: {_energies(report)} (estimated from each processor's power)")
     _print_verification(report, console)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items() if seconds >= 0.05)
     console.print(f"seconds: {phases}; total {sum(report.seconds.values()):.1f}")
     if report.output:
         console.print(f"wrote {report.output} ({size(report.bundle_bytes)})", markup=False)
+
+
+def _energies(report: CompileReport) -> str:
+    used = dict.fromkeys(row.processor for row in report.units if row.processor)
+    total = {name: sum(row.energy_mj or 0.0 for row in report.units if row.processor == name) for name in used}
+    return ", ".join(f"{name} {mj:.0f} mJ" for name, mj in total.items())
 
 
 def _spread(us: dict[str, int]) -> str:

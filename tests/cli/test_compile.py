@@ -38,10 +38,21 @@ def test_json_is_one_object_with_every_documented_field(cli: Cli, tiny: Path, fo
     assert set(report["verify"]["outputs"]["logits"]) == {"rel_l2", "max_abs"}
     assert {"import", "passes", "partition", "kernels", "link", "verify", "write"} <= set(report["seconds"])
     rows = {unit["name"]: unit for unit in report["units"]}
-    assert set(rows["conv1"]) == {"name", "nodes", "op", "processor", "reason", "cost_us", "origin", "memory"}
+    assert set(rows["conv1"]) == {
+        "name",
+        "nodes",
+        "op",
+        "processor",
+        "reason",
+        "cost_us",
+        "origin",
+        "memory",
+        "energy_mj",
+    }
     assert rows["conv1"]["nodes"] == ["conv1", "relu1"]
     assert rows["conv1"]["origin"] == "estimated"
     assert rows["flat"]["processor"] is None
+    assert rows["conv1"]["energy_mj"] is report["energy_mj"] is None, "the power of this machine is not known"
 
 
 @pytest.mark.parametrize("level", [("-O0",), ("-O", "0")])
@@ -102,6 +113,11 @@ def test_overwrite_replaces_a_bundle_and_nothing_else(cli: Cli, refused: Cli, ti
 def test_a_phone_is_rehearsed(cli: Cli, tiny: Path, folder: Path) -> None:
     report = cli("compile", tiny, "-t", "sd855", "--strategy", "gpu", "--json").json()
     assert "rehearsed" in report["verify"]["how"]
+    rows = [row for row in report["units"] if row["processor"]]
+    watts = {"cpu": 5.9, "gpu": 3.7}  # targets/sd855.toml
+    for row in rows:
+        assert row["energy_mj"] == pytest.approx(row["cost_us"] * watts[row["processor"]] / 1e3, abs=0.001)
+    assert report["energy_mj"] == pytest.approx(sum(row["energy_mj"] for row in rows), abs=0.01)
     assert report["verify"]["outputs"]["logits"]["rel_l2"] < 1e-5
 
 
@@ -110,6 +126,15 @@ def test_a_cache_that_cannot_be_made_is_done_without(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tiny))  # a file
     assert cli("compile", tiny, "--verify", "none").code == 0
+
+
+def test_competing_processes_are_planned_for_and_named(cli: Cli, tiny: Path, folder: Path) -> None:
+    alone = cli("compile", tiny, "--strategy", "cpu", "--verify", "none", "--json", "--overwrite").json()
+    options = ("--strategy", "cpu", "--verify", "none", "--overwrite", "--competing", "1")
+    beside = cli("compile", tiny, *options, "--json").json()
+    assert (alone["competing"], beside["competing"]) == (0, 1)
+    assert beside["makespan_us"] == pytest.approx(2 * alone["makespan_us"], abs=10)  # one core, two threads on it
+    assert "beside a busy thread of other processes" in cli("compile", tiny, *options).out
 
 
 def test_choices_and_defaults_are_the_library_s() -> None:
