@@ -12,6 +12,7 @@ from hetpart.targets import load_target
 
 if TYPE_CHECKING:
     from hetpart.bundle.read import Bundle
+    from hetpart.cost.predict import Prediction
     from hetpart.report.check import CheckReport
     from hetpart.report.profiles import ProfileReport
     from hetpart.runtime.session import Session
@@ -66,6 +67,34 @@ def check_profiles(
 
     chosen, known = load_target(target), [load_profile(name) for name in dict.fromkeys(profiles)]
     return profile_report(import_model(source, shapes=shapes, dims=dims), known, chosen)
+
+
+def predict(
+    source: Model,
+    target: str = "sd855",
+    *,
+    processor: str = "cpu",
+    threads: int | None = None,
+    dtype: str = "fp32",
+    engine: str = "hetpart",
+    memory: str = "image",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> Prediction:
+    """An estimate of `source`'s latency on one processor of the chip `target`; see `hetpart.cost.predict`.
+
+    `threads` counts on a CPU (None: 4); `memory` on a GPU, for an engine that has kernels on buffers as well.
+    """
+    from hetpart.cost.layers import layers
+    from hetpart.cost.phones import Setting
+    from hetpart.cost.predict import check_setting, predict_latency
+
+    count = 0 if processor == "gpu" else 4 if threads is None else threads
+    on_buffers = "buffer" if memory == "buffer" else ""
+    setting = Setting(target, engine, processor, dtype, count, on_buffers)
+    check_setting(setting)
+    graph, _ = prepare(source, Options(shapes=shapes or {}, dims=dims or {}), Phases())
+    return predict_latency(layers(graph), setting)
 
 
 def load(path: str | Path) -> Session:

@@ -12,6 +12,7 @@ from hetpart.cli.cache import cache
 from hetpart.cli.check import check
 from hetpart.cli.compile import compile_
 from hetpart.cli.inspect import inspect
+from hetpart.cli.predict import predict
 from hetpart.cli.run import run
 from hetpart.cli.targets import targets
 from hetpart.cli.tune import tune
@@ -32,6 +33,7 @@ app.command("run")(run)
 app.command("verify")(verify)
 app.command("bench")(bench)
 app.command("inspect")(inspect)
+app.command("predict")(predict)
 app.command("targets")(targets)
 app.command("tune")(tune)
 app.command("cache")(cache)

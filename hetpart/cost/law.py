@@ -1,0 +1,155 @@
+"""The law of phone latencies: ``T = sum over kernel classes of X * exp(sum of effects)``.
+
+X is a class's work at the chip's nominal speed, in milliseconds: multiply-adds at peak, corrected for tiles that are
+partly spare, short sums and Winograd's saving; bytes at 10 GB/s; 1 or 10 us per kernel launched. An effect is the log of
+a factor that belongs to a class, engine, chip, dtype or number of threads, or to a combination of them; its prior is
+normal around 0. `benchmarks.phones.fit` estimates the effects; docs/cost-model.md tells how well they predict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hetpart.cost.layers import Layer
+from hetpart.cost.phones import CHIPS, DTYPE_BYTES, MACS_PER_CYCLE, Setting
+
+CPU_COMPUTE = ("conv3x3", "conv", "conv1x1", "depthwise3", "depthwise5", "grouped")
+CPU_MEMORY = ("dense", "elementwise", "activations", "weights")
+GPU_COMPUTE = ("conv", "conv1x1", "depthwise", "grouped")
+GPU_MEMORY = ("dense", "elementwise", "activations")
+LAUNCH = "launch"
+
+LITTLE_GHZ = 1.86
+"""Clock of the Kirin 990's A55 cores, the only small ones in the data."""
+
+Effects = tuple[tuple[str, float], ...]
+"""Names of effects and the standard deviations of their priors."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """The part of a latency that one kernel class causes: ``nominal_ms * exp(sum of the effects)``."""
+
+    kernel_class: str
+    nominal_ms: float
+    effects: Effects
+
+
+def terms(layers: Iterable[tuple[Layer, int]], setting: Setting, version: str = "") -> list[Term]:
+    """The terms of a network, given as layers and how often each occurs, in `setting`."""
+    cpu = setting.processor == "cpu"
+    totals = _cpu(layers, setting) if cpu else _gpu(layers, setting)
+    return [Term(name, ms, _effects(name, setting, version)) for name, ms in totals.items() if ms > 0]
+
+
+def latency_ms(found: Iterable[Term], effects: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds per kernel class; an effect that is not known is 0, the mean of its prior."""
+    return {t.kernel_class: t.nominal_ms * math.exp(sum(effects.get(n, 0.0) for n, _ in t.effects)) for t in found}
+
+
+def _effects(kernel_class: str, setting: Setting, version: str) -> Effects:
+    where, engine, dtype, threads = setting.processor, setting.engine, setting.dtype, setting.threads
+    chip = CHIPS[setting.chip]
+    cpu = where == "cpu"
+    compute = kernel_class in (CPU_COMPUTE if cpu else GPU_COMPUTE)
+    kind = "compute" if compute else "launch" if kernel_class == LAUNCH else "memory"
+    silicon = f"{setting.chip}-little" if setting.little else setting.chip
+    found = [
+        (f"class/{where}/{kernel_class}", 1.5),
+        (f"dtype/{where}/{dtype}/{kernel_class}", 0.3),
+        (f"engine/{where}/{engine}", 0.4),
+        (f"engine-class/{where}/{engine}/{kernel_class}", 0.35),
+        (f"engine-dtype/{where}/{engine}/{dtype}", 0.2),
+        (f"engine-chip/{where}/{engine}/{silicon}", 0.12),
+        (f"chip/{where}/{silicon}/{'compute' if compute else 'memory'}", 0.12 if cpu else 0.3),
+        (f"setting/{setting.key}", 0.06),
+    ]
+    if version:
+        found.append((f"version/{where}/{engine}/{version}", 0.4 if version == "nn-meter" else 0.1))
+    if setting.memory:
+        found.append((f"memory/{setting.memory}/{kernel_class}", 0.6))
+    if not cpu:
+        found.append((f"gpu/{chip.gpu}/{kernel_class}", 0.2))
+    elif threads > 1:
+        found += [
+            (f"threads/{min(threads, 4)}/{kind}", 0.5),
+            (f"engine-threads/{engine}/{threads}", 0.15),
+            (f"chip-threads/{silicon}/{threads}", 0.3 if threads == 8 else 0.1),
+        ]
+    return tuple(found)
+
+
+def _cpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, float]:
+    totals = dict.fromkeys((*CPU_COMPUTE, *CPU_MEMORY, LAUNCH), 0.0)
+    winograd = setting.engine != "tflite" and setting.dtype != "int8"
+    for layer, count in layers:
+        totals[LAUNCH] += count
+        if not layer.macs:
+            totals["elementwise"] += count * (layer.read + layer.written)
+        elif layer.pixels == 1:
+            totals["dense"] += count * max(layer.weights, layer.read)
+        else:
+            name = _cpu_class(layer)
+            totals[name] += count * layer.macs * _cpu_padding(layer, name, winograd)
+            totals["activations"] += count * (layer.read + layer.written)
+            if not layer.depthwise:
+                totals["weights"] += count * layer.weights
+    chip = CHIPS[setting.chip]
+    core, clock = ("a55", LITTLE_GHZ) if setting.little else (chip.core, chip.clock_ghz)
+    cores = 1.0 if setting.threads == 1 else min(setting.threads, 4) * chip.second_ghz / chip.clock_ghz
+    gmacs = clock * MACS_PER_CYCLE[core][setting.dtype] * cores
+    return _milliseconds(totals, CPU_COMPUTE, gmacs, setting.dtype, 1e-3 * 2.84 / clock)
+
+
+def _cpu_class(layer: Layer) -> str:
+    if layer.depthwise:
+        return "depthwise3" if layer.kernel[0] <= 3 else "depthwise5"
+    if layer.group > 2:
+        return "grouped"
+    if layer.kernel == (1, 1):
+        return "conv1x1"
+    eligible = layer.kind == "conv" and layer.kernel == (3, 3) and layer.stride == 1
+    return "conv3x3" if eligible and min(layer.c_in, layer.c_out) >= 16 else "conv"
+
+
+def _cpu_padding(layer: Layer, name: str, winograd: bool) -> float:
+    """Work over multiply-adds: 8 output channels by 8 pixels at a time, the start of a sum, Winograd's 4 x 4 tiles."""
+    if layer.depthwise:
+        return 1.0 if layer.stride == 1 else 1.3
+    depth = layer.c_in // layer.group * math.prod(layer.kernel)
+    factor = math.ceil(layer.c_out / 8) * 8 / layer.c_out * (1 + 8 / depth)
+    if name == "conv3x3":
+        tiles = math.ceil(layer.out[0] / 4) * math.ceil(layer.out[1] / 4)
+        factor *= tiles * 16 / layer.pixels * (0.5 if winograd else 1.0)
+    return factor * math.ceil(layer.pixels / 8) * 8 / layer.pixels
+
+
+def _gpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, float]:
+    totals = dict.fromkeys((*GPU_COMPUTE, *GPU_MEMORY, LAUNCH), 0.0)
+    for layer, count in layers:
+        totals[LAUNCH] += count
+        if not layer.macs:
+            totals["elementwise"] += count * (layer.read + layer.written)
+        elif layer.pixels == 1:
+            totals["dense"] += count * max(layer.weights, layer.read)
+        elif layer.depthwise:
+            totals["depthwise"] += count * layer.macs
+            totals["activations"] += count * (layer.read + layer.written)
+        else:
+            depth = layer.c_in // layer.group
+            factor = math.ceil(layer.c_out / 4) * 4 / layer.c_out * math.ceil(depth / 4) * 4 / depth
+            name = "grouped" if layer.group > 2 else "conv1x1" if layer.kernel == (1, 1) else "conv"
+            totals[name] += count * layer.macs * factor
+            totals["activations"] += count * (layer.read + layer.written + layer.weights)
+    gmacs = CHIPS[setting.chip].gpu_gmacs * (2 if setting.dtype == "fp16" else 1)
+    return _milliseconds(totals, GPU_COMPUTE, gmacs, setting.dtype, 1e-2)
+
+
+def _milliseconds(
+    totals: dict[str, float], compute: tuple[str, ...], gmacs: float, dtype: str, launch_ms: float
+) -> dict[str, float]:
+    scale = {name: 1e-6 / gmacs if name in compute else DTYPE_BYTES[dtype] * 1e-7 for name in totals}
+    scale[LAUNCH] = launch_ms
+    return {name: total * scale[name] for name, total in totals.items()}

@@ -1,0 +1,150 @@
+"""Predicts how long a network takes on one processor of a published chip, as a published engine would run it.
+
+Parameters and errors come from phones.json, which `benchmarks.phones.fit` writes. A prediction is always an estimate.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from hetpart.cost.law import latency_ms, terms
+from hetpart.cost.layers import Layer
+from hetpart.cost.phones import CHIPS, DTYPE_BYTES, Setting
+from hetpart.errors import HetpartError
+
+OWN = "hetpart"
+"""hetpart's kernels have not been published on a phone: they count as the fastest published engine in that setting."""
+
+_SIMILAR = {"sd855": "sd855plus", "sd855plus": "sd855", "kirin990": "kirin990-5g", "kirin990-5g": "kirin990"}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An estimate of a whole network's latency.
+
+    Attributes:
+        setting: what was predicted; its engine is the one whose parameters were used.
+        engine: the engine asked for.
+        latency_us: the estimate.
+        low_us, high_us: four of five published latencies lay within this band in cross-validation.
+        shares: share of the latency per kernel class, the largest first.
+        extrapolated: why there are no data near; empty if the engine was published on this chip and dtype.
+    """
+
+    setting: Setting
+    engine: str
+    latency_us: float
+    low_us: float
+    high_us: float
+    shares: dict[str, float]
+    extrapolated: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "latency_us": round(self.latency_us, 1),
+            "band_us": [round(self.low_us, 1), round(self.high_us, 1)],
+            "origin": "estimated",
+            "extrapolated": self.extrapolated or None,
+            "engine": self.engine,
+            "parameters_of": self.setting.engine,
+            "processor": self.setting.processor,
+            "dtype": self.setting.dtype,
+            "threads": self.setting.threads or None,
+            "shares": {name: round(share, 4) for name, share in self.shares.items()},
+        }
+
+
+def predict_latency(layers: Sequence[Layer], setting: Setting) -> Prediction:
+    """The latency of `layers` in `setting`; engine ``hetpart`` stands for the fastest published one.
+
+    Raises:
+        HetpartError: ``unknown-chip``, ``unknown-engine``, ``unknown-processor``, ``unknown-dtype`` or ``bad-threads``.
+    """
+    check_setting(setting)
+    if setting.processor == "gpu" and setting.engine == "mace" and CHIPS[setting.chip].gpu == "mali":
+        setting = replace(setting, memory="buffer")  # MACE's choice there, and all that is published
+    table = [(layer, 1) for layer in layers]
+    if setting.engine != OWN:
+        return _predict(table, setting, setting.engine)
+    tried = [_predict(table, replace(setting, engine=engine), OWN) for engine in engines(setting.processor)]
+    known = [p for p in tried if not p.extrapolated] or [p for p in tried if _measured_on(p.setting)] or tried
+    return min(known, key=lambda prediction: prediction.latency_us)
+
+
+def engines(processor: str) -> tuple[str, ...]:
+    """The engines with published latencies on `processor` (cpu or gpu)."""
+    return tuple(sorted({key.split("/")[1] for key in _stored()["settings"] if key.split("/")[2] == processor}))
+
+
+def _predict(table: list[tuple[Layer, int]], setting: Setting, engine: str) -> Prediction:
+    stored = _stored()
+    versions = stored["settings"].get(setting.key, {})
+    version = max(versions, key=lambda name: (versions[name], name)) if versions else ""
+    parts = latency_ms(terms(table, setting, version), stored["effects"])
+    total_us = sum(parts.values()) * 1e3
+    extrapolated = _extrapolated(setting)
+    spread = stored["errors"][f"{'engine' if extrapolated else 'family'}/{setting.processor}"]["p80_log"]
+    shares = {name: ms * 1e3 / total_us for name, ms in sorted(parts.items(), key=lambda item: -item[1])}
+    low_us, high_us = total_us * math.exp(-spread), total_us * math.exp(spread)
+    return Prediction(setting, engine, total_us, low_us, high_us, shares, extrapolated)
+
+
+def _measured_on(setting: Setting) -> bool:
+    """Whether the engine was published on this chip's processor, in whatever dtype."""
+    chips = {setting.chip, _SIMILAR.get(setting.chip, "")}
+    return any(
+        chip in chips and (engine, where) == (setting.engine, setting.processor)
+        for chip, engine, where in (key.split("/")[:3] for key in _stored()["settings"])
+    )
+
+
+def _extrapolated(setting: Setting) -> str:
+    keys = [key.split("/") for key in _stored()["settings"]]
+    where = (setting.engine, setting.processor)
+    if not _measured_on(setting):
+        return f"no published latency of {setting.engine} on {setting.chip}'s {setting.processor}"
+    if not any((k[1], k[2], k[3]) == (*where, setting.dtype) for k in keys):
+        return f"no published latency of {setting.engine} in {setting.dtype} on a {setting.processor}"
+    return ""
+
+
+def check_setting(setting: Setting) -> None:
+    """Refuses a setting about which nothing is known; raises as `predict_latency` does."""
+    if setting.chip not in CHIPS:
+        raise HetpartError(
+            "unknown-chip", f"no phone latencies are published for {setting.chip}", hint="known: " + ", ".join(CHIPS)
+        )
+    if setting.processor not in ("cpu", "gpu"):
+        raise HetpartError(
+            "unknown-processor", f"no law for processor {setting.processor}", hint="predict knows cpu and gpu"
+        )
+    known = engines(setting.processor)
+    if setting.engine != OWN and setting.engine not in known:
+        raise HetpartError(
+            "unknown-engine",
+            f"no published latencies of {setting.engine} on a {setting.processor}",
+            hint="known: " + ", ".join((OWN, *known)),
+        )
+    dtypes = tuple(DTYPE_BYTES) if setting.processor == "cpu" else ("fp32", "fp16")
+    if setting.dtype not in dtypes:
+        raise HetpartError(
+            "unknown-dtype",
+            f"no published latencies in {setting.dtype} on a {setting.processor}",
+            hint="known: " + ", ".join(dtypes),
+        )
+    if setting.processor == "cpu" and not 1 <= setting.threads <= 8:
+        raise HetpartError("bad-threads", f"{setting.threads} threads: from 1 to 8 are published")
+    if setting.memory not in ("", "buffer") or (setting.memory and setting.processor == "cpu"):
+        raise HetpartError("bad-option", f"memory {setting.memory} means nothing on a {setting.processor}")
+
+
+@cache
+def _stored() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(resources.files("hetpart.cost").joinpath("phones.json").read_text())
+    return loaded
