@@ -6,7 +6,7 @@ OUT ?= out
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 fallback-report clean
+.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 fallback-report cost-report clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -74,6 +74,10 @@ bench-aarch64: $(BIN)/hetpart ## judge the phone kernels' inner loops with llvm-
 
 fallback-report: $(BIN)/hetpart ## count what other engines do not support of the sample networks, for docs/fallback.md
 	$(BIN)/python -m benchmarks.fallback --paste docs/fallback.md
+
+cost-report: $(BIN)/hetpart ## fit published phone latencies again and write docs/cost-model.md
+	$(BIN)/python -m benchmarks.phones.fit
+	$(BIN)/python -m benchmarks.phones.report
 
 clean: ## delete what was made here
 	rm -rf $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,7 +1,8 @@
 """The published latencies as rows of the fit: which network, in which setting, and how long it took.
 
-latency.csv names the source of every row. Left out: several processors at once, NPUs and vendor drivers, sparse weights,
-networks without a layer table, rows marked suspect.
+latency.csv names the source of every row. Left out: several processors at once, NPUs and vendor drivers, sparse
+weights, networks without a layer table, rows marked suspect. HRNet_w18 takes 4 to 5 times what the classifier of that
+name would: it must be a segmentation network, of unknown size.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ NETWORK = {
     "regnety_400m": "regnet_y_400mf", "vgg13": "vgg13", "vgg16": "vgg16", "vgg-16": "vgg16", "vgg19": "vgg19",
     "vgg-19": "vgg19", "alexnet": "alexnet", "resnet34": "resnet34", "resnet50": "resnet50", "resnet-50": "resnet50",
     "resnet50_fp32_224": "resnet50", "resnet50_v1": "resnet50-caffe", "resnet50_v2": "resnet50_v2",
-    "resnet-v2-50": "resnet50_v2", "resnet_v2_101": "resnet101_v2", "vision_transformer": "vision_transformer",
-    "hrnet_w18": "hrnet_w18", "inception_v1": "inception_v1", "inception_v3": "inception_v3",
+    "resnet-v2-50": "resnet50_v2", "resnet_v2_101": "resnet101_v2", "vision_transformer": "vision_transformer", "inception_v1": "inception_v1", "inception_v3": "inception_v3",
     "inception-v3": "inception_v3", "inception_v4": "inception_v4", "inception_resnet_v2": "inception_resnet_v2",
     "mobilenet_ssd": "mobilenet_ssd", "ssd_mobilenetv1": "mobilenet_ssd",
     "ssd_mobilenet_v1_relu_voc_fp32_300": "mobilenet_ssd", "ssd_mobilenetv3_large": "ssd_mobilenet_v3_large",

@@ -1,8 +1,8 @@
 """The law of phone latencies: ``T = sum over kernel classes of X * exp(sum of effects)``.
 
 X is a class's work at the chip's nominal speed, in milliseconds: multiply-adds at peak, corrected for tiles that are
-partly spare, short sums and Winograd's saving; bytes at 10 GB/s; 1 or 10 us per kernel launched. An effect is the log of
-a factor that belongs to a class, engine, chip, dtype or number of threads, or to a combination of them; its prior is
+partly spare, short sums and Winograd's saving; bytes at 10 GB/s; 1 or 10 us per kernel launched. An effect is the log
+of a factor that belongs to a class, engine, chip, dtype or number of threads, or to a combination of them; its prior is
 normal around 0. `benchmarks.phones.fit` estimates the effects; docs/cost-model.md tells how well they predict.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hetpart.cost.layers import Layer
 from hetpart.cost.phones import CHIPS, DTYPE_BYTES, MACS_PER_CYCLE, Setting
 
-CPU_COMPUTE = ("conv3x3", "conv", "conv1x1", "depthwise3", "depthwise5", "grouped")
+CPU_COMPUTE = ("stem", "conv3x3", "conv", "conv1x1", "depthwise3", "depthwise5", "grouped")
 CPU_MEMORY = ("dense", "elementwise", "activations", "weights")
 GPU_COMPUTE = ("conv", "conv1x1", "depthwise", "grouped")
 GPU_MEMORY = ("dense", "elementwise", "activations")
@@ -111,7 +111,9 @@ def _cpu_class(layer: Layer) -> str:
     if layer.kernel == (1, 1):
         return "conv1x1"
     eligible = layer.kind == "conv" and layer.kernel == (3, 3) and layer.stride == 1
-    return "conv3x3" if eligible and min(layer.c_in, layer.c_out) >= 16 else "conv"
+    if eligible and min(layer.c_in, layer.c_out) >= 16:
+        return "conv3x3"
+    return "stem" if layer.c_in <= 4 else "conv"
 
 
 def _cpu_padding(layer: Layer, name: str, winograd: bool) -> float:

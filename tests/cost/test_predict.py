@@ -9,6 +9,7 @@ import pytest
 from benchmarks.phones.fit import designs, fit
 from benchmarks.phones.layers import read_tables, tabulate
 from benchmarks.phones.networks import NETWORKS
+from benchmarks.phones.report import PAGE, page
 from benchmarks.phones.rows import read_rows
 from hetpart.compiler import Options, prepare
 from hetpart.cost import predict
@@ -102,3 +103,7 @@ def test_refused(change, code, tables) -> None:
     with pytest.raises(HetpartError) as caught:
         predict.predict_latency(flat(tables["vgg13"]), replace(SETTING, **change))
     assert caught.value.code == code
+
+
+def test_the_page_is_that_of_the_stored_errors() -> None:
+    assert PAGE.read_text() == page()

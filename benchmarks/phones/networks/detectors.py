@@ -136,7 +136,6 @@ def blazeface() -> onnx.ModelProto:
         if stride > 1:
             x = b.max_pool(x, 2, 2)
         if x.channels < channels:
-            n, _, h, w = x.shape
             x = b.op("Pad", x, np.array([0, 0, 0, 0, 0, channels - x.channels, 0, 0], np.int64))
         return relu(b, b.op("Add", x, y))
 
