@@ -107,7 +107,7 @@ def summary(rows: Sequence[Row], ratio: np.ndarray, chosen: Sequence[int]) -> di
         "median": round(float(np.median(error)), 4),
         "family_median": round(float(np.median([np.median(e) for e in families.values()])), 4),
         "p80_log": round(float(np.quantile(np.abs(np.log(ratio[list(chosen)])), 0.8)), 4),
-        "rank_correlation": round(float(np.corrcoef(*ranks)[0, 1]), 4) if len(chosen) > 2 else 0.0,
+        "rank_correlation": round(float(np.corrcoef(ranks[0], ranks[1])[0, 1]), 4) if len(chosen) > 2 else 0.0,
     }
 
 

@@ -11,7 +11,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "cost-model.md"
 
 TEXT = """# How well `hetpart predict` predicts
 
-Written by `make cost-report` from `benchmarks/phones/latency.csv`, which names the source of every row. All is estimated.
+Written by `make cost-report` from `benchmarks/phones/latency.csv`, which names the source of every row. All is
+estimated.
 
 The law: a latency is a sum over kernel classes of the work at nominal speed times a factor. The logarithm of a factor
 is a sum of effects (class, engine, chip, dtype, threads and some of their combinations), each with a normal prior
@@ -33,7 +34,7 @@ Traps in the data, and what was done:
 - MobileNetV2 exists twice; Caffe's has 416 M multiply-adds, not 301 M. Which one a row means is stated or inferred.
 - HRNet_w18 is not the classifier of that name (4 to 5 times slower) and is left out; so are sparse weights.
 - TFLite 2.1 rows are nn-Meter's predictions, not measurements: half the weight, and a version of their own.
-- armv7 code, releases of an engine: versions with a factor of their own. A prediction is for the version most rows have.
+- armv7 code, releases of an engine: versions with a factor of their own. A prediction is for the commonest.
 - Engines that never appear on a chip, and chips without data (kirin985): marked as extrapolated, with the wider band.
 - GPU tables have no map-size law: one made measured rows worse. CoDL's law for single convolutions is not used here.
 """

@@ -48,7 +48,7 @@ MACS_PER_CYCLE = {
     "a76": {"fp32": 8, "fp16": 16, "int8": 32},
     "x1": {"fp32": 16, "fp16": 32, "int8": 64},
 }
-"""Vector multiply-adds per cycle of a core (Arm's optimisation guides); int8 with dot products where a core has them."""
+"""Vector multiply-adds per cycle of a core (Arm's optimisation guides); int8 by dot products where it has them."""
 
 DTYPE_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 

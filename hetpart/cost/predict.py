@@ -13,7 +13,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from hetpart.cost.law import latency_ms, terms
+from hetpart.cost.law import Term, latency_ms, terms
 from hetpart.cost.layers import Layer
 from hetpart.cost.phones import CHIPS, DTYPE_BYTES, Setting
 from hetpart.errors import HetpartError
@@ -21,7 +21,13 @@ from hetpart.errors import HetpartError
 OWN = "hetpart"
 """hetpart's kernels have not been published on a phone: they count as the fastest published engine in that setting."""
 
-_SIMILAR = {"sd855": "sd855plus", "sd855plus": "sd855", "kirin990": "kirin990-5g", "kirin990-5g": "kirin990"}
+_SIMILAR: dict[str, str] = {
+    "sd855": "sd855plus",
+    "sd855plus": "sd855",
+    "kirin990": "kirin990-5g",
+    "kirin990-5g": "kirin990",
+}
+"""Chips that differ in clocks alone: one lends the other what is published only there."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,23 @@ def _predict(table: list[tuple[Layer, int]], setting: Setting, engine: str) -> P
     stored = _stored()
     versions = stored["settings"].get(setting.key, {})
     version = max(versions, key=lambda name: (versions[name], name)) if versions else ""
-    parts = latency_ms(terms(table, setting, version), stored["effects"])
+    found = terms(table, setting, version)
+    parts = latency_ms(found, {**_borrowed(found, setting.chip), **stored["effects"]})
     total_us = sum(parts.values()) * 1e3
     extrapolated = _extrapolated(setting)
     spread = stored["errors"][f"{'engine' if extrapolated else 'family'}/{setting.processor}"]["p80_log"]
     shares = {name: ms * 1e3 / total_us for name, ms in sorted(parts.items(), key=lambda item: -item[1])}
     low_us, high_us = total_us * math.exp(-spread), total_us * math.exp(spread)
     return Prediction(setting, engine, total_us, low_us, high_us, shares, extrapolated)
+
+
+def _borrowed(found: Sequence[Term], chip: str) -> dict[str, float]:
+    """The effects of the chip's twin, under the chip's name: where nothing of the chip itself is stored."""
+    if chip not in _SIMILAR:
+        return {}
+    stored, twin = _stored()["effects"], _SIMILAR[chip]
+    names = {name: name.replace(f"/{chip}", f"/{twin}", 1) for term in found for name, _ in term.effects}
+    return {name: stored[other] for name, other in names.items() if other in stored}
 
 
 def _measured_on(setting: Setting) -> bool:

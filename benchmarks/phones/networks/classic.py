@@ -12,7 +12,7 @@ from benchmarks.phones.networks.sketch import Builder, Value, conv_bn, identity,
 
 
 def alexnet(caffe: bool) -> onnx.ModelProto:
-    """Caffe's has two groups, 96 to 384 channels and 227 pixels; torchvision's neither groups nor that many channels."""
+    """Caffe's has two groups, 96 to 384 channels and 227 pixels; torchvision's is narrower, without groups."""
     widths, groups = ((96, 256, 384, 384, 256), 2) if caffe else ((64, 192, 384, 256, 256), 1)
     b, x = image("alexnet", 227 if caffe else 224)
     x = relu(b, b.conv(x, widths[0], 11, stride=4, pad=0 if caffe else 2, bias=True))
@@ -146,7 +146,8 @@ def hrnet_w18() -> onnx.ModelProto:
             for source, x in enumerate(branches):
                 if source > target:
                     x = conv_bn(b, x, goal.channels, 1, activation=identity)
-                    x = b.op("Resize", x, None, None, np.array(goal.shape, np.int64), mode="nearest", nearest_mode="floor",
+                    x = b.op("Resize", x, None, None, np.array(goal.shape, np.int64), mode="nearest",
+                             nearest_mode="floor",
                              coordinate_transformation_mode="asymmetric")  # fmt: skip
                 for step in range(target - source):
                     last = step == target - source - 1
