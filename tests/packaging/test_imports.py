@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
     },
     "api": {
-        "errors", "build", "bundle", "compiler", "frontend", "oracle", "phases", "report", "runtime", "targets",
+        "errors", "build", "bundle", "compiler", "cost", "frontend", "oracle", "phases", "report", "runtime", "targets",
     },
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},

@@ -24,7 +24,8 @@ from benchmarks.phones.networks.sketch import (
 
 def _heads(b: Builder, maps: Sequence[Value], classes: int, anchors: Sequence[int], kernel: int = 1) -> onnx.ModelProto:
     """SSD's two convolutions per map, flattened and joined."""
-    boxes, scores = [], []
+    boxes: list[Value] = []
+    scores: list[Value] = []
     for x, count in zip(maps, anchors, strict=True):
         for channels, found in ((4 * count, boxes), (classes * count, scores)):
             y = b.transpose(b.conv(x, channels, kernel, bias=True), 0, 2, 3, 1)
@@ -66,7 +67,8 @@ def ssd_mobilenet_v3_large() -> onnx.ModelProto:
         y = conv_bn(b, maps[-1], middle, 1, activation=relu6)
         y = conv_bn(b, y, middle, 3, stride=2, group=middle, activation=relu6)
         maps.append(conv_bn(b, y, channels, 1, activation=relu6))
-    boxes, scores = [], []
+    boxes: list[Value] = []
+    scores: list[Value] = []
     for x, count in zip(maps, (3, 6, 6, 6, 6, 6), strict=True):
         for channels, found in ((4 * count, boxes), (81 * count, scores)):
             y = b.conv(conv_bn(b, x, x.channels, 3, group=x.channels, activation=relu6), channels, 1, bias=True)
