@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
 import hetpart.backend as backend
 from hetpart.errors import HetpartError, InternalError
@@ -68,7 +67,7 @@ def _difference(found: tuple[np.ndarray, ...], expected: list[object], case: Cas
     if len(found) != len(expected):
         return f"{len(found)} outputs instead of {len(expected)}"
     for index, (got, want) in enumerate(zip(found, expected, strict=True)):
-        want = onnx.numpy_helper.to_array(want) if isinstance(want, onnx.TensorProto) else np.asarray(want)
+        want = np.asarray(want)
         if got.shape != want.shape or got.dtype != want.dtype:
             return f"output {index} is {got.dtype}{list(got.shape)}, not {want.dtype}{list(want.shape)}"
         a, b = got.astype(np.float64), want.astype(np.float64)
