@@ -71,14 +71,27 @@ def lp_normalization(at: Block) -> bool:
     return at.replace(at.op("Where", at.op("Equal", norm, zero), zero, at.op("Div", x, norm)))
 
 
-def float_mod(at: Block) -> bool:
-    """Mod of integers with fmod (the sign of the dividend) -> Mod of magnitudes, and that sign."""
+def modulo(at: Block) -> bool:
+    """Mod of integers with fmod (the sign of the dividend) -> Mod of magnitudes, and that sign.
+
+    Mod of floats without fmod (the sign of the divisor) -> Mod with fmod, and the divisor added where the signs differ.
+    """
     x, y = at.input(0), at.input(1)
-    if not at.attribute("fmod", 0) or is_float(x):
+    fmod = bool(at.attribute("fmod", 0))
+    if fmod == is_float(x):
         return False
-    if x.dtype in (ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64):
-        return at.replace(at.op("Mod", x, y))
-    return at.replace(at.op("Mul", at.op("Mod", at.op("Abs", x), at.op("Abs", y)), at.op("Sign", x)))
+    if fmod:
+        if x.dtype in (ir.DataType.UINT8, ir.DataType.UINT16, ir.DataType.UINT32, ir.DataType.UINT64):
+            return at.replace(at.op("Mod", x, y))
+        return at.replace(at.op("Mul", at.op("Mod", at.op("Abs", x), at.op("Abs", y)), at.op("Sign", x)))
+    rest, zero = at.op("Mod", x, y, fmod=1), at.const(0.0, like=x)
+    positive, negative = at.op("Greater", rest, zero), at.op("Less", rest, zero)
+    differ = at.op(
+        "Or",
+        at.op("And", positive, at.op("Less", y, zero)),
+        at.op("And", negative, at.op("Greater", y, zero)),
+    )
+    return at.replace(at.op("Where", differ, at.op("Add", rest, y), rest))
 
 
 def power(at: Block) -> bool:

@@ -110,8 +110,8 @@ TRAPS = (
     Trap(("LayerNormalization",), _later_outputs, "mean and inverse deviation are returned as scalars"),
     Trap(("MaxPool",), _later_outputs, "only the first output is right"),
     Trap(
-        ("Mod",), lambda node: _reads(node, 0, "float16", "float32", "float64"),
-        "floats are wrong for infinite and zero divisors",
+        ("Mod",), lambda node: _reads(node, 0, "float16", "float32", "float64") and not _flag("fmod")(node),
+        "floats with the sign of the divisor are wrong for infinite and zero divisors",
     ),
     Trap(("OneHot",), lambda node: not _makes(node, "int64"), "values that are not int64 come back with another type"),
     Trap(

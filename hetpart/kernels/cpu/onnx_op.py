@@ -6,7 +6,6 @@ buffers; none is split over threads. `check` compiles the same calls for this ma
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import onnx
 import tvm
 import tvm_ffi
-from tvm import relax, s_tir, tirx
+from tvm import relax, tirx
 from tvm.relax.backend import cpu_generic
 from tvm.relax.frontend.onnx import from_onnx
 
@@ -23,6 +22,7 @@ from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.build import aligned, load
 from hetpart.kernels.cpu.onnx_feeds import random_feeds
+from hetpart.kernels.cpu.onnx_repairs import repair, unbounded
 from hetpart.kernels.cpu.onnx_trust import no_kernel, require_trusted
 from hetpart.kernels.cpu.runs import copy_kernel
 from hetpart.kernels.isa import Isa
@@ -98,7 +98,7 @@ def _legalise(model: onnx.ModelProto) -> tvm.IRModule:
     """Relax main of `model` in which every operator is a `R.call_tir`; the same for every instruction set."""
     target = tvm.target.Target("llvm")
     passes = [
-        _clip_takes,
+        repair,
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(),
         relax.transform.FoldConstant(),
@@ -113,26 +113,6 @@ def _legalise(model: onnx.ModelProto) -> tvm.IRModule:
     except Exception as error:  # the importer and TVM's passes raise every kind of error for what they cannot do
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise no_kernel(model, f"TVM does not take it ({reason.strip()[:200]})") from error
-
-
-@relax.expr_functor.mutator
-class _ClipTakes(relax.PyExprMutator):  # type: ignore[misc]  # tvm ships no types
-    """Gathers clip their indices: TVM's default reads outside of the tensor where an index is out of bounds."""
-
-    def visit_call_(self, call: Any) -> Any:
-        call = super().visit_call_(call)
-        if getattr(call.op, "name", "") == "relax.take" and call.attrs.mode == "fast":
-            return relax.op.take(call.args[0], call.args[1], call.attrs.axis, mode="clip")
-        return call
-
-
-@tvm.transform.module_pass(opt_level=0, name="ClipTakes")  # type: ignore[untyped-decorator]  # tvm ships no types
-def _clip_takes(module: Any, _: Any) -> Any:
-    mutator = _ClipTakes(module)
-    for name, function in module.functions_items():
-        if isinstance(function, relax.Function):
-            mutator.builder_.update_func(name, mutator.visit_expr(function))
-    return mutator.builder_.get()
 
 
 class _Walk:
@@ -236,7 +216,7 @@ class _Walk:
             function = self._module[name]
             for routine in _library_calls(function):
                 raise self._refuse(f"it needs the library routine {routine}")
-            self._functions[symbol] = _unbounded(function).with_attr("global_symbol", symbol)
+            self._functions[symbol] = unbounded(function).with_attr("global_symbol", symbol)
         return symbol
 
     def _layout(self, type_: Any) -> Plain:
@@ -255,27 +235,6 @@ class _Walk:
     def _refuse(self, why: str) -> HetpartError:
         return no_kernel(self._model, why)
 
-
-def _unbounded(function: Any) -> Any:
-    """`function` with maxima and minima that begin at the infinities: TVM begins at the largest finite numbers."""
-
-    def begin(block: Any) -> Any:
-        value = getattr(block.init, "value", None)
-        if not isinstance(value, tirx.FloatImm) or value.ty.dtype not in _LARGEST:
-            return block
-        if abs(value.value) < _LARGEST[value.ty.dtype]:
-            return block
-        infinity = tirx.FloatImm(value.ty.dtype, math.copysign(math.inf, value.value))
-        init = tirx.BufferStore(block.init.buffer, infinity, block.init.indices)
-        return s_tir.SBlock(
-            block.iter_vars, block.reads, block.writes, block.name_hint, block.body, init, block.alloc_buffers,
-            block.match_buffers, block.annotations,
-        )  # fmt: skip
-
-    return tvm_ffi.structural_map(function, [(s_tir.SBlock, begin)])
-
-
-_LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32", "float64")}
 
 _PACKED = ("tirx.tvm_call_packed", "tirx.tvm_call_cpacked", "tirx.call_extern", "tirx.tvm_call_packed_lowered")
 

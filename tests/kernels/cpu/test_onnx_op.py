@@ -104,6 +104,7 @@ RIGHT = {
     "Add of integers": unit("Add", X34),
     "Div of integers": unit("Div", X34),
     "Mod": unit("Mod", X34),
+    "Mod of floats": unit("Mod", {"x": (F, (3, 4)), "y": (F, (2, 1, 4))}, fmod=1),
     "Neg": unit("Neg", {"x": (I32, (3, 4))}),
     "Max of integers": unit("Max", X34),
     "Sin": unit("Sin", {"x": MAP}),

@@ -1,0 +1,79 @@
+"""What is put right of the code that TVM makes of an ONNX operator: out-of-range gathers, float Mod, empty maxima."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import relax, s_tir, te, tirx
+
+
+@relax.expr_functor.mutator
+class _Repair(relax.PyExprMutator):  # type: ignore[misc]  # tvm ships no types
+    """Gathers clip their indices: TVM's default reads outside of the tensor where an index is out of bounds.
+
+    Mod of floats with the sign of the dividend is C's fmod: TVM subtracts a rounded product.
+    """
+
+    def visit_call_(self, call: Any) -> Any:
+        call = super().visit_call_(call)
+        name = getattr(call.op, "name", "")
+        if name == "relax.take" and call.attrs.mode == "fast":
+            return relax.op.take(call.args[0], call.args[1], call.attrs.axis, mode="clip")
+        if name == "relax.mod" and str(call.ty.dtype).startswith("float"):
+            return self.builder_.call_te(_fmod, *call.args, primfunc_name_hint="fmod")
+        return call
+
+
+@tvm.transform.module_pass(opt_level=0, name="Repair")  # type: ignore[untyped-decorator]  # tvm ships no types
+def repair(module: Any, _: Any) -> Any:
+    """The pass, to be run on what the importer returns."""
+    mutator = _Repair(module)
+    for name, function in module.functions_items():
+        if isinstance(function, relax.Function):
+            mutator.builder_.update_func(name, mutator.visit_expr(function))
+    return mutator.builder_.get()
+
+
+def _fmod(a: Any, b: Any) -> Any:
+    """C's fmod, which is exact, of two tensors that broadcast; of float16 in float32, where it is exact as well."""
+    shape = np.broadcast_shapes(*(tuple(int(extent) for extent in t.shape) for t in (a, b)))
+    wide = "float32" if a.dtype == "float16" else a.dtype
+
+    def element(tensor: Any, index: Sequence[Any]) -> Any:
+        own = index[len(index) - len(tensor.shape) :]
+        at = [0 if int(extent) == 1 else i for extent, i in zip(tensor.shape, own, strict=True)]
+        return tensor(*at).astype(wide)
+
+    function = "fmod" if wide == "float64" else "fmodf"
+
+    def rest(*index: Any) -> Any:
+        return tirx.call_pure_extern(wide, function, element(a, index), element(b, index)).astype(a.dtype)
+
+    return te.compute(shape, rest, "fmod")
+
+
+def unbounded(function: Any) -> Any:
+    """`function` with maxima and minima that begin at the infinities: TVM begins at the largest finite numbers."""
+
+    def begin(block: Any) -> Any:
+        value = getattr(block.init, "value", None)
+        if not isinstance(value, tirx.FloatImm) or value.ty.dtype not in _LARGEST:
+            return block
+        if abs(value.value) < _LARGEST[value.ty.dtype]:
+            return block
+        infinity = tirx.FloatImm(value.ty.dtype, math.copysign(math.inf, value.value))
+        init = tirx.BufferStore(block.init.buffer, infinity, block.init.indices)
+        return s_tir.SBlock(
+            block.iter_vars, block.reads, block.writes, block.name_hint, block.body, init, block.alloc_buffers,
+            block.match_buffers, block.annotations,
+        )  # fmt: skip
+
+    return tvm_ffi.structural_map(function, [(s_tir.SBlock, begin)])
+
+
+_LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32", "float64")}
