@@ -19,6 +19,7 @@ from hetpart.passes import decompose_recurrent as recurrent
 from hetpart.passes import decompose_resize as resize
 from hetpart.passes import decompose_selection as selection
 from hetpart.passes import decompose_spectrum as spectrum
+from hetpart.passes import decompose_text as text
 from hetpart.passes.base import Pass
 from hetpart.passes.block import Block
 from hetpart.passes.dce import remove_dead_code
@@ -39,8 +40,11 @@ RULES: dict[str, Rule] = {
     "IsInf": arithmetic.is_inf,
     "LSTM": recurrent.lstm,
     "LpNormalization": arithmetic.lp_normalization,
-    "Mod": arithmetic.float_mod,
+    "MaxUnpool": selection.max_unpool,
+    "Mod": arithmetic.modulo,
     "OneHot": selection.one_hot,
+    "OptionalGetElement": selection.optional_get_element,
+    "OptionalHasElement": selection.optional_has_element,
     "Pad": selection.computed_pad_value,
     "Pow": arithmetic.power,
     "QLinearConv": quantised.qlinear_conv,
@@ -53,6 +57,7 @@ RULES: dict[str, Rule] = {
     "ReverseSequence": selection.reverse_sequence,
     "STFT": spectrum.stft,
     "Split": selection.split_with_empty_parts,
+    "TfIdfVectorizer": text.tf_idf_vectorizer,
     "TopK": selection.top_k,
 }
 """The rule of each operator type."""

@@ -139,3 +139,24 @@ def top_k(at: Block) -> bool:
     values = at.op("GatherElements", rows, indices, axis=len(shape) - 1)
     back = [order.index(i) for i in range(len(shape))]
     return at.replace(at.op("Transpose", values, perm=back), at.op("Transpose", indices, perm=back))
+
+
+def max_unpool(at: Block) -> bool:
+    """MaxUnpool -> ScatterElements into zeros, as one long row; given an output shape, of a size that is not known."""
+    if operand(at.node, 2) is not None:
+        return False
+    x, places, shape = at.input(0), at.input(1), shape_of(at.node.outputs[0])
+    row = (math.prod(shape_of(x)),)
+    start = at.const(np.zeros(math.prod(shape)), like=x)
+    made = at.op("ScatterElements", start, at.reshape(places, row), at.reshape(x, row), axis=0)
+    return at.replace(at.reshape(made, shape))
+
+
+def optional_has_element(at: Block) -> bool:
+    """OptionalHasElement of a tensor, or of nothing -> the answer."""
+    return at.replace(at.const(np.bool_(operand(at.node, 0) is not None)))
+
+
+def optional_get_element(at: Block) -> bool:
+    """OptionalGetElement of a tensor -> that."""
+    return at.replace(at.input(0))

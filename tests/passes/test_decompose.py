@@ -60,6 +60,23 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
         {"w": draw(2, 20, 3), "r": draw(2, 20, 5)},
     ),
     "LpNormalization": ("(float[3,4] x) => (float y) { y = LpNormalization<p=1, axis=0>(x) }", {}),
+    "MaxUnpool": (
+        "(float[1,1,2,3] x) => (float y) { y = MaxUnpool<kernel_shape=[2,2], strides=[2,2]>(x, i) }",
+        {"i": np.array([[[[7, 3, 4], [12, 20, 23]]]])},
+    ),
+    "OptionalGetElement": ("(float[2,3] x) => (float y) { y = OptionalGetElement(x) }", {}),
+    "OptionalHasElement": ("(float[2,3] x) => (bool y) { y = OptionalHasElement(x) }", {}),
+    "TfIdfVectorizer": (
+        '(int32[2,9] x) => (float y) { y = TfIdfVectorizer<mode="TFIDF", min_gram_length=1, max_gram_length=3, '
+        "max_skip_count=2, ngram_counts=[0,2,6], ngram_indexes=[0,1,2,3,4], pool_int64s=[0,1,0,1,1,1,1,0,1], "
+        "weights=[0.5,2.0,3.0,1.5,0.25]>(x) }",
+        {},
+    ),
+    "TfIdfVectorizer-idf": (
+        '(int64[7] x) => (float y) { y = TfIdfVectorizer<mode="IDF", min_gram_length=2, max_gram_length=2, '
+        "max_skip_count=0, ngram_counts=[0,1], ngram_indexes=[2,0,3], pool_int64s=[0,0,1,5,5]>(x) }",
+        {},
+    ),
     "Mod": ("(int32[9] x) => (int32 y) { a = Sub(x, c) y = Mod<fmod=1>(a, d) }",
             {"c": np.arange(9, dtype=np.int32), "d": np.array([-3] * 9, np.int32)}),
     "OneHot": ("(int64[3] x) => (float y) { i = Sub(x, c) y = OneHot<axis=0>(i, d, v) }",
@@ -114,6 +131,17 @@ def test_half_floats_are_summed_in_float32(op_type: str) -> None:
     (node,) = (node for node in model.graph if node.op_type == op_type)
     assert all(value is not None and value.dtype == ir.DataType.FLOAT for value in node.inputs)
     assert model.graph.outputs[0].dtype == ir.DataType.FLOAT16
+
+
+def test_a_float_remainder_has_the_sign_of_the_divisor() -> None:
+    model = parse("(float[8] x, float[8] y) => (float r) { r = Mod<fmod=1>(x, y) }")
+    del model.graph.node("Mod_0").attributes["fmod"]  # which older opsets did not allow, and onnxruntime does not take
+    run_pipeline(model, [Decompose()], verify_each=True)
+    inf, nan = np.float32(np.inf), np.float32(np.nan)
+    x = np.array([5.5, -5.5, 5.5, -5.5, -3, inf, 1, -6], np.float32)
+    y = np.array([2, 2, -2, -2, inf, 2, 0, 3], np.float32)
+    expected = np.array([1.5, 0.5, -0.5, -1.5, inf, nan, nan, 0], np.float32)
+    np.testing.assert_array_equal(evaluate(model, {"x": x, "y": y})[0], expected)
 
 
 def test_what_has_a_kernel_stays() -> None:
