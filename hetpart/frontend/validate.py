@@ -144,7 +144,8 @@ def _opset_version(model: onnx.ModelProto | onnx.FunctionProto) -> int | None:
     version = next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
     if version is None:
         return None
-    if version < OLDEST_OPSET:
+    nodes = model.graph.node if isinstance(model, onnx.ModelProto) else model.node
+    if version < OLDEST_OPSET and not all(_is_unchanged(node, version) for node in nodes):
         raise HetpartError(
             "opset-too-old", f"the model uses opset {version}; hetpart reads opset {OLDEST_OPSET} and up",
             hint="export it again with a newer opset, or run onnx.version_converter on it",
@@ -155,6 +156,15 @@ def _opset_version(model: onnx.ModelProto | onnx.FunctionProto) -> int | None:
             hint="update the onnx package, or export with an older opset",
         )  # fmt: skip
     return version
+
+
+def _is_unchanged(node: onnx.NodeProto, version: int) -> bool:
+    """Whether `node`, of opset `version`, means the same in `OLDEST_OPSET`."""
+    try:
+        old, new = (defs.get_schema(node.op_type, v).since_version for v in (version, OLDEST_OPSET))
+    except defs.SchemaError:
+        return False
+    return old == new
 
 
 def _check_nodes(nodes: Iterable[onnx.NodeProto], version: int | None, functions: set[tuple[str, str]]) -> None:
