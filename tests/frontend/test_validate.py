@@ -64,6 +64,12 @@ def test_opset_too_old(opset: int) -> None:
         import_model(model_of(RELU, opset=opset))
 
 
+def test_an_old_opset_whose_operators_stayed_is_read() -> None:
+    assert [
+        node.op_type for node in import_model(model_of("(bool[3] x) => (bool y) { y = Not(x) }", opset=1)).graph
+    ] == ["Not"]
+
+
 def test_opset_too_new() -> None:
     newest = onnx.defs.onnx_opset_version()
     with refused("opset-too-new", str(newest + 1), str(newest), "update the onnx package"):
