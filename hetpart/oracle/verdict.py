@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hetpart.graph.units import TensorType, Unit, UnitGraph
@@ -21,12 +21,14 @@ class Verdict:
         reason: stable kebab-case code, ``ok`` if supported.
         message: one sentence.
         hint: what would lead to a better verdict; empty if there is nothing to do.
+        rule: the rule that decided, None if none applied. Verdicts are equal whatever rule led to them.
     """
 
     level: Level
     reason: str
     message: str
     hint: str = ""
+    rule: Rule | None = field(default=None, compare=False, repr=False)
 
     @property
     def runs(self) -> bool:
@@ -71,5 +73,5 @@ def first_match(rules: tuple[Rule, ...], subject: Subject) -> Verdict | None:
     """The verdict of the first rule that applies."""
     for rule in rules:
         if (message := rule.applies(subject)) is not None:
-            return Verdict(rule.level, rule.reason, message, rule.hint)
+            return Verdict(rule.level, rule.reason, message, rule.hint, rule)
     return None
