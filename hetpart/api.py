@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hetpart.compiler import Model, Options, prepare
+from hetpart.compiler import Model, Options, assess, prepare
 from hetpart.phases import Phases
 from hetpart.targets import load_target
 
@@ -45,11 +45,12 @@ def check(
     dims: Mapping[str, int] | None = None,
 ) -> CheckReport:
     """Verdicts for every operator of `source` on every processor of `target`, without compiling."""
+    from hetpart.fallback import price_fallbacks
     from hetpart.report.check import check_report
 
     chosen = load_target(target)
     graph, _ = prepare(source, Options(shapes=shapes or {}, dims=dims or {}), Phases())
-    return check_report(graph, chosen)
+    return check_report(graph, chosen, price_fallbacks(assess(graph, chosen, Phases()), chosen))
 
 
 def check_profiles(

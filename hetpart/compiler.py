@@ -115,6 +115,45 @@ def prepare(source: Model, options: Options, phases: Phases) -> tuple[UnitGraph,
         return fuse(model, epilogues=options.level != "O0"), tuple(records)
 
 
+@dataclass(frozen=True)
+class Assessment:
+    """What is known of every unit before anything is placed, by unit and processor.
+
+    Attributes:
+        assignment: the units with layouts and layout changes.
+        verdicts: of the oracle.
+        shared: see `Decision`.
+        costs: of the units that move data, on the processors that run them and have a cost table.
+    """
+
+    assignment: Assignment
+    verdicts: dict[str, dict[str, Verdict]]
+    shared: dict[str, dict[str, str]]
+    costs: dict[str, dict[str, Cost]]
+
+
+def assess(units: UnitGraph, target: Target, phases: Phases) -> Assessment:
+    """Units -> layouts, verdicts, costs."""
+    with phases.phase("layout"):
+        assignment = assign(units, target.block)
+    with phases.phase("judge"):
+        verdicts = {
+            unit.name: {p.name: judge(unit, assignment.graph, p) for p in target.processors}
+            for unit in assignment.graph
+        }
+        moving = [unit for unit in assignment.graph if unit.name not in assignment.free]
+        shared = {unit.name: {p.name: why_shared(unit, assignment, p) for p in target.processors} for unit in moving}
+        costs = {
+            unit.name: {
+                p.name: estimate(unit, assignment.layouts, assignment.graph, p, shared=bool(shared[unit.name][p.name]))
+                for p in target.processors
+                if verdicts[unit.name][p.name].runs and p.cost is not None
+            }
+            for unit in moving
+        }
+    return Assessment(assignment, verdicts, shared, costs)
+
+
 def decide(source: Model, target: Target, options: Options, phases: Phases) -> Decision:
     """Model file -> placement.
 
@@ -123,25 +162,10 @@ def decide(source: Model, target: Target, options: Options, phases: Phases) -> D
     """
     require_strategy(options.strategy)
     units, records = prepare(source, options, phases)
-    with phases.phase("layout"):
-        assignment = assign(units, target.block)
-    with phases.phase("judge"):
-        verdicts = {
-            unit.name: {p.name: judge(unit, assignment.graph, p) for p in target.processors}
-            for unit in assignment.graph
-        }
-        for unit in assignment.graph:
-            ensure_placeable(unit, verdicts[unit.name])
-        moving = [unit for unit in assignment.graph if unit.name not in assignment.free]
-        shared = {unit.name: {p.name: why_shared(unit, assignment, p) for p in target.processors} for unit in moving}
-        costs = {
-            unit.name: {
-                p.name: estimate(unit, assignment.layouts, assignment.graph, p, shared=bool(shared[unit.name][p.name]))
-                for p in target.processors
-                if verdicts[unit.name][p.name].level != "unsupported"
-            }
-            for unit in moving
-        }
+    found = assess(units, target, phases)
+    assignment, verdicts, shared, costs = found.assignment, found.verdicts, found.shared, found.costs
+    for unit in assignment.graph:
+        ensure_placeable(unit, verdicts[unit.name])
     with phases.phase("partition"):
         problem = formulate(assignment, target, costs, shared, options.competing)
         outcome = solve_all(problem, options.strategy, options.limit)

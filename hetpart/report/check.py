@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hetpart.cost.work import node_macs
+from hetpart.fallback import NONE, Fallbacks
 from hetpart.graph.units import Unit, UnitGraph
 from hetpart.oracle import Verdict, judge
 from hetpart.targets.schema import Target
@@ -46,6 +47,7 @@ class CheckReport:
         partitions: maximal runs of consecutive units on one processor; views belong to whoever made their data.
         transfer_bytes: bytes that cross between processors, each value once per destination, model inputs and
             outputs included (they live on the host).
+        fallbacks: what it costs that units leave an accelerator in that placement.
     """
 
     target: str
@@ -53,6 +55,7 @@ class CheckReport:
     nodes: tuple[NodeCheck, ...]
     partitions: int
     transfer_bytes: int
+    fallbacks: Fallbacks = NONE
 
     @property
     def processors(self) -> tuple[str, ...]:
@@ -74,7 +77,8 @@ class CheckReport:
         return int(any(node.greedy not in self.accelerators for node in self.nodes))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; shares are between 0 and 1."""
+        """Plain data; shares are between 0 and 1, the fallback of a node is a position in the list of them."""
+        fallback_of = {unit: i for i, each in enumerate(self.fallbacks.each) for unit in each.units}
         return {
             "schema": 1,
             "target": self.target,
@@ -83,6 +87,7 @@ class CheckReport:
                     "name": node.name,
                     "op": node.op,
                     "unit": node.unit,
+                    "fallback": fallback_of.get(node.unit),
                     "verdicts": {
                         processor: {"level": v.level, "reason": v.reason, "hint": v.hint, "message": v.message}
                         for processor, v in node.verdicts.items()
@@ -94,6 +99,9 @@ class CheckReport:
             "unsupported_mac_share": {p: self.unsupported_mac_share(p) for p in self.processors},
             "partitions": self.partitions,
             "transfer_bytes": self.transfer_bytes,
+            "fallbacks": [asdict(each) for each in self.fallbacks.each],
+            "greedy_us": self.fallbacks.greedy_us,
+            "without_fallbacks_us": self.fallbacks.without_us,
         }
 
     def _share(self, processor: str, weight: Callable[[NodeCheck], int]) -> float:
@@ -102,8 +110,8 @@ class CheckReport:
         return missing / total if total else 0.0
 
 
-def check_report(graph: UnitGraph, target: Target) -> CheckReport:
-    """Judge every unit of `graph` on every processor of `target`."""
+def check_report(graph: UnitGraph, target: Target, fallbacks: Fallbacks = NONE) -> CheckReport:
+    """Judge every unit of `graph` on every processor of `target`; `fallbacks` are passed on."""
     host = target.host.name
     accelerators = tuple(p.name for p in target.processors if p.name != host)
     nodes: list[NodeCheck] = []
@@ -118,7 +126,8 @@ def check_report(graph: UnitGraph, target: Target) -> CheckReport:
         )
     moving = [places[unit.name] for unit in graph if unit.kind != "view"]
     partitions = sum(1 for index, place in enumerate(moving) if index == 0 or place != moving[index - 1])
-    return CheckReport(target.name, accelerators, tuple(nodes), partitions, _transfer_bytes(graph, places, host))
+    transfer_bytes = _transfer_bytes(graph, places, host)
+    return CheckReport(target.name, accelerators, tuple(nodes), partitions, transfer_bytes, fallbacks)
 
 
 def _transfer_bytes(graph: UnitGraph, places: dict[str, str | None], host: str) -> int:

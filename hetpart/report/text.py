@@ -9,8 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from hetpart.fallback import Fallback
 from hetpart.oracle import Verdict
-from hetpart.report.check import CheckReport
+from hetpart.report.check import CheckReport, NodeCheck
+from hetpart.report.quantities import duration
 
 _STYLE = {"supported": "green", "degraded": "yellow", "unsupported": "red"}
 _SHOWN_NODES = 3
@@ -21,6 +23,8 @@ def render_check(report: CheckReport) -> Group:
     if not report.nodes:
         return Group(Text("the model has no operators"))
     parts: list[RenderableType] = [_operators(report), _summary(report), *_reasons(report), _greedy(report)]
+    if report.fallbacks.each:
+        parts += [_fallbacks(report), _without(report)]
     return Group(*(Padding(part, (0, 0, 1, 0), expand=False) for part in parts))
 
 
@@ -90,4 +94,40 @@ def _greedy(report: CheckReport) -> Text:
     return Text(
         f"With every node on the first accelerator that runs it: {partitions}, "
         f"{report.transfer_bytes / 2**20:.2f} MiB handed over per inference."
+    )
+
+
+def _fallbacks(report: CheckReport) -> Table:
+    """One row per set of operators that leave an accelerator together, the costliest first."""
+    table = Table(title="what leaving an accelerator costs, predicted", title_justify="left")
+    table.add_column("leaves")
+    table.add_column("operators")
+    for column in ("times", "work us", "hand-overs", "MiB", "taking us", "idle us", "longer us"):
+        table.add_column(column, justify="right")
+    table.add_column("worst")
+    nodes: dict[str, list[NodeCheck]] = defaultdict(list)
+    for node in report.nodes:
+        nodes[node.unit].append(node)
+    rows: dict[tuple[str, str], list[Fallback]] = defaultdict(list)
+    for each in report.fallbacks.each:
+        operators = Counter(node.op for unit in each.units for node in nodes[unit])
+        named = ", ".join(op if count == 1 else f"{op} x{count}" for op, count in operators.items())
+        rows[each.accelerator, named or "layout change"].append(each)
+    for (accelerator, named), group in sorted(rows.items(), key=lambda row: -sum(f.added_us for f in row[1])):
+        worst = max(group, key=lambda each: each.added_us)
+        sums = [sum(getattr(each, name) for each in group) for name in _SUMMED]
+        mib = sum(each.transfer_bytes for each in group) / 2**20
+        cells = [str(sums[0]), str(sums[1]), f"{mib:.2f}", *map(str, sums[2:])]
+        table.add_row(accelerator, named, str(len(group)), *cells, worst.units[0])
+    return table
+
+
+_SUMMED = ("work_us", "transfers", "transfer_us", "idle_us", "added_us")
+
+
+def _without(report: CheckReport) -> Text:
+    found = report.fallbacks
+    return Text(
+        f"A run so placed takes {duration(found.greedy_us)}, and {duration(found.without_us)} if nothing fell back and "
+        "the accelerator took\nas long for that work as the CPU. Negative: the CPU works beside the accelerator."
     )

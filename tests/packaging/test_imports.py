@@ -33,16 +33,20 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "cost", "forecast", "formulate", "frontend", "graph", "oracle", "partition", "passes", "phases",
         "plan", "targets",
     },
+    "fallback": {"compiler", "formulate", "partition", "targets"},
     "rehearse": {
         "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
-    "report": {"errors", "bundle", "compiler", "cost", "formulate", "graph", "oracle", "partition", "targets"},
+    "report": {
+        "errors", "bundle", "compiler", "cost", "fallback", "formulate", "graph", "oracle", "partition", "targets",
+    },
     "build": {
         "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
     },
     "api": {
-        "errors", "build", "bundle", "compiler", "cost", "frontend", "oracle", "phases", "report", "runtime", "targets",
+        "errors", "build", "bundle", "compiler", "cost", "fallback", "frontend", "oracle", "phases", "report",
+        "runtime", "targets",
     },
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},

@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from examples import zoo
+from hetpart.compiler import assess
+from hetpart.fallback import price_fallbacks
 from hetpart.frontend import import_model
 from hetpart.graph.units import UnitGraph
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import optimisation_level, run_pipeline
+from hetpart.phases import Phases
 from hetpart.report.check import CheckReport, check_report
 from hetpart.report.text import render_check
 from hetpart.targets import load_target
@@ -106,6 +110,17 @@ def test_text_groups_operators_and_tells_every_reason_once() -> None:
     assert "cpu: generic-kernel" in text
     assert "3 partitions" in text
     assert "20.0%" in text
+
+
+def test_fallbacks_are_marked_with_their_price(golden: Callable[[str], None]) -> None:
+    graph = chain()
+    report = check_report(graph, TARGET, price_fallbacks(assess(graph, TARGET, Phases()), TARGET))
+    data = report.to_json()
+    assert [node["fallback"] for node in data["nodes"]] == [None, None, 0, None, None]
+    (fallback,) = data["fallbacks"]
+    assert (fallback["units"], fallback["accelerator"], fallback["transfers"]) == (("CumSum_2",), "gpu", 2)
+    assert data["greedy_us"] - data["without_fallbacks_us"] == fallback["added_us"] > 0
+    golden(text_of(report))
 
 
 def test_text_does_not_grow_with_the_model() -> None:
