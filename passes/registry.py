@@ -26,6 +26,7 @@ PASSES: dict[str, Callable[[], type[Pass]]] = {
     "cse": _load("cse", "CommonSubexpressionElimination"),
     "dce": _load("dce", "DeadCodeElimination"),
     "decompose": _load("decompose", "Decompose"),
+    "fix": _load("fix", "ApplyFix"),
     "fold-bn": _load("fold_bn", "FoldBatchNormalization"),
     "fold-constants": _load("fold_constants", "FoldConstants"),
     "quantised-form": _load("quantised_form", "QuantisedForm"),
