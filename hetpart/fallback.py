@@ -71,9 +71,11 @@ def price_fallbacks(found: Assessment, target: Target) -> Fallbacks:
     }
     used = {mode.processor for mode in modes.values()} - {host}
     leaving = [name for name in found.costs if modes[name].processor == host]
-    if not used or not leaving:
+    if not used:
         return NONE
     greedy = schedule(problem, modes)
+    if not leaving:
+        return Fallbacks((), greedy.makespan_us, greedy.makespan_us)
     each = []
     staying: dict[str, Mode] = {}
     for group in _groups(leaving, problem):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import onnx.parser
 import pytest
 
-from tests.cli.support import Cli
+from tests.cli.support import Cli, Result
 
 _HEADER = '<ir_version: 8, opset_import: ["" : 13]>\n'
 
@@ -73,3 +74,44 @@ def test_profiles_answer_for_other_engines(cli: Cli, tiny: Path) -> None:
 def test_an_unknown_profile_lists_the_known_ones(refused: Cli, tiny: Path) -> None:
     error = refused("unknown-profile", "check", tiny, "--profile", "tflite").err
     assert "did you mean tflite-gpu? known profiles: mace-cpu, mace-gpu, " in error
+
+
+@pytest.fixture
+def fixable(tmp_path: Path) -> Path:
+    body = "[act] a = Relu(x) [shuffle] b = DepthToSpace<blocksize=2>(a) [end] y = Sigmoid(b)"
+    return model(tmp_path, f"g (float[1,8,6,6] x) => (float[1,2,12,12] y) {{ {body} }}")
+
+
+def test_fix_proposes(cli: Cli, fixable: Path, golden: Callable[[str], None]) -> None:
+    result = cli("check", fixable, "--target", "sd855", "--fix")
+    assert (result.code, result.err) == (1, "")
+    golden(result.out)
+    report = cli("check", fixable, "--target", "sd855", "--fix", "--json").json()
+    assert report["schema"] == 1
+    assert [(each["fix"], each["nodes"]) for each in report["proposals"]] == [("depth-to-space", ["shuffle"])]
+
+
+def test_fix_writes(cli: Cli, fixable: Path, tmp_path: Path) -> None:
+    output = tmp_path / "fixed.onnx"
+    result = cli("check", fixable, "--target", "sd855", "--fix", "--apply", "-o", output)
+    assert (result.code, result.err) == (0, "")
+    assert f"wrote {output}" in result.out.replace("\n", "")
+    assert cli("check", output, "--target", "sd855").code == 0
+    again = cli("check", output, "--target", "sd855", "--fix")
+    assert (again.code, "nothing to fix" in again.out) == (0, True)
+
+
+def test_fix_with_nothing_to_write(cli: Cli, mixed: Path, tmp_path: Path) -> None:
+    result = cli("check", mixed, "--fix", "--apply", "-o", tmp_path / "fixed.onnx")
+    assert result.code == 1
+    assert "no exact rewrite removes" in result.out
+    assert "still refused somewhere: CumSum (1)" in result.out
+    assert "nothing was written" in result.out
+    assert not (tmp_path / "fixed.onnx").exists()
+
+
+def test_options_of_fix_go_together(refused: Callable[..., Result], mixed: Path) -> None:
+    refused("usage", "check", mixed, "--fix", "--apply")
+    refused("usage", "check", mixed, "--apply", "-o", "x.onnx")
+    refused("usage", "check", mixed, "--fix", "-o", "x.onnx")
+    refused("usage", "check", mixed, "--fix", "--profile", "mace-gpu")

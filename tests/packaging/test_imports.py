@@ -34,12 +34,15 @@ ALLOWED: dict[str, set[str]] = {
         "plan", "targets",
     },
     "fallback": {"compiler", "formulate", "partition", "targets"},
+    "fix": {"compiler", "fallback", "formulate", "frontend", "partition", "passes", "phases", "targets"},
+    "rewritten": {"errors", "graph", "verify"},
     "rehearse": {
         "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
     "report": {
-        "errors", "bundle", "compiler", "cost", "fallback", "formulate", "graph", "oracle", "partition", "targets",
+        "errors", "bundle", "compiler", "cost", "fallback", "fix", "formulate", "graph", "oracle", "partition",
+        "targets",
     },
     "build": {
         "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
@@ -51,8 +54,8 @@ ALLOWED: dict[str, set[str]] = {
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
-        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "frontend", "graph", "passes", "phases",
-        "report", "runtime", "targets", "tune", "verify", "version",
+        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "fix", "frontend", "graph", "passes", "phases",
+        "report", "rewritten", "runtime", "targets", "tune", "verify", "version",
     },
 }  # fmt: skip
 """Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -216,7 +219,12 @@ def test_nodes_and_rules_can_be_named() -> None:
     assert caught.value.code == "unknown-fix"
 
 
-def test_fixes_are_complete_data() -> None:
+def test_fixes_are_complete_data_and_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text()
+    documented = {
+        name for row in re.findall(r"^\| (`[a-z0-9-]+`.*?) \|", page, re.MULTILINE) for name in row.split(", ")
+    }
+    assert {name.strip("`") for name in documented if not name.startswith("`-")} == FIXES.keys()
     for name, fix in FIXES.items():
         assert name == fix.name
         assert fix.operators

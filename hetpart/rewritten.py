@@ -1,0 +1,98 @@
+"""Writes a rewritten ONNX model: compared with the original first, whole or not at all, and never over the original."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from hetpart.errors import HetpartError
+from hetpart.graph.units import TensorType
+from hetpart.verify import compare, random_inputs, reference
+
+SEEDS = (0, 1, 2)
+"""Of the random inputs on which original and rewritten model are compared."""
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "float16": 1e-2}
+"""Relative L2 error allowed between two results of onnxruntime; anything else must be equal."""
+
+EXTERNAL_BYTES = 1 << 30
+"""Models with more weights have them in a file beside the model: an ONNX file must stay below 2 GiB."""
+
+
+def write_rewritten(model: ir.Model, source: Path, output: Path, *, overwrite: bool = False) -> float:
+    """Write `model` to `output` if it computes what the model file `source` does.
+
+    Weights lie in ``OUTPUT.data`` if the large ones (64 KiB) of `source` lie in a file of their own, or if there
+    are many; small ones stay inside.
+
+    Returns:
+        The largest relative L2 error of an output over all random inputs.
+
+    Raises:
+        HetpartError: ``output-is-input``, ``output-exists``, ``cannot-write``, ``reference-failed`` where onnxruntime
+            cannot run a model, ``rewrite-differs`` where an output differs. Nothing was written then.
+    """
+    data = output.with_name(output.name + ".data")
+    _check_paths(model, source, (output, data), overwrite)
+    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    size_bytes = sum(tensor.nbytes for tensor in tensors)
+    external = size_bytes > EXTERNAL_BYTES or any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.resolve().parent) as folder:
+            made = Path(folder) / output.name
+            if external:
+                ir.save(model.clone(), made, external_data=data.name)
+            else:
+                ir.save(model, made)
+            worst = _compare(source, made, model)
+            if external and (made.parent / data.name).exists():
+                os.replace(made.parent / data.name, data.resolve())
+            os.replace(made, output.resolve())
+    except OSError as error:
+        raise HetpartError("cannot-write", f"cannot write {output}: {error.strerror or error}") from error
+    return worst
+
+
+def _check_paths(model: ir.Model, source: Path, outputs: tuple[Path, Path], overwrite: bool) -> None:
+    inputs = {source.resolve()}
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, ir.ExternalTensor):
+            inputs.add(Path(value.const_value.path).resolve())
+    for path in outputs:
+        if path.resolve() in inputs or any(
+            path.exists() and known.exists() and path.samefile(known) for known in inputs
+        ):
+            raise HetpartError(
+                "output-is-input", f"{path} is part of the model that is read", hint="choose another file with -o"
+            )
+        if path.exists() and (not overwrite or not path.is_file()):
+            raise HetpartError("output-exists", f"{path} exists", hint="choose another name, or --overwrite")
+
+
+def _compare(source: Path, made: Path, model: ir.Model) -> float:
+    types = {
+        value.name or "": TensorType(value.shape.numpy(), value.dtype.numpy().name)
+        for value in model.graph.inputs
+        if value.shape is not None and value.dtype is not None and value.name not in model.graph.initializers
+    }
+    worst = 0.0
+    for seed in SEEDS:
+        inputs = random_inputs(types, seed)
+        expected = reference(source, inputs, integers=False)
+        found = compare(reference(made, inputs, list(expected), integers=False), expected)
+        for name, difference in found.items():
+            allowed = TOLERANCE.get(str(np.dtype(expected[name].dtype)), 0.0)
+            if not difference.rel_l2 <= allowed:
+                raise HetpartError(
+                    "rewrite-differs",
+                    f"output {name} of the rewritten model differs by {difference.rel_l2:.1e} (relative L2, allowed "
+                    f"{allowed:.0e}) on random inputs",
+                    node=name,
+                    hint="nothing was written; please report it with the model",
+                )
+            worst = max(worst, difference.rel_l2)
+    return worst
