@@ -54,8 +54,8 @@ ALLOWED: dict[str, set[str]] = {
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
-        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "fix", "frontend", "graph", "passes", "phases",
-        "report", "rewritten", "runtime", "targets", "tune", "verify", "version",
+        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "fix", "frontend", "graph", "passes",
+        "phases", "report", "rewritten", "runtime", "targets", "tune", "verify", "version",
     },
 }  # fmt: skip
 """Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""
