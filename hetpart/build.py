@@ -20,8 +20,9 @@ from hetpart.codegen.isa import target_isa, triples
 from hetpart.compiler import Decision, Model, Options, decide, placed, storage_of, variants
 from hetpart.errors import HetpartError
 from hetpart.phases import Phases
+from hetpart.profile import read_profile
 from hetpart.rehearse import MODES, Rehearsal, rehearse
-from hetpart.report.compile import CompileReport, compile_report
+from hetpart.report.compile import CompileReport, compile_report, measured_units
 from hetpart.runtime.emulate import default_sysroot, require_emulation
 from hetpart.targets import Target, load_target
 
@@ -38,6 +39,7 @@ def build(
     overwrite: bool = False,
     as_zip: bool = False,
     phases: Phases | None = None,
+    profile: Path | None = None,
 ) -> CompileReport:
     """Compiles `source` for `target` and writes the bundle `output`, all of it or nothing.
 
@@ -50,6 +52,7 @@ def build(
         overwrite: replace an older bundle.
         as_zip: write one zip file.
         phases: where to count seconds.
+        profile: file of measured times (see hetpart.profile), to be taken where it has them.
 
     Raises:
         HetpartError: bad input, an output that cannot be written, no emulator.
@@ -62,7 +65,8 @@ def build(
     if verify == "emulate":
         require_emulation(default_sysroot())
     chosen = load_target(target)
-    decision = decide(source, chosen, options, phases)
+    measured = None if profile is None else read_profile(profile)
+    decision = decide(source, chosen, options, phases, measured)
     cache = KernelCache(enabled=options.use_cache)
     with phases.phase("kernels"):
         plans = variants(decision, options)
@@ -137,6 +141,7 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
             "baselines_us": {name: forecast.median_us for name, forecast in decision.forecasts.baselines.items()},
             "forecast": asdict(decision.forecasts.plan),
             "competing": decision.competing,
+            "measured": asdict(measured_units(decision)),
             "origin": sorted({c.origin for costs in decision.costs.values() for c in costs.values()}),
         },
     )

@@ -6,7 +6,7 @@ Stage by stage, and where each lives:
     fuse           model -> units                               hetpart.passes.fuse
     assign         units -> units with layouts                  hetpart.graph.assign
     judge          unit x processor -> verdict                  hetpart.oracle
-    estimate       unit x processor -> microseconds             hetpart.cost
+    estimate       unit x processor -> microseconds             hetpart.cost, hetpart.profile
     formulate      -> placement problem                         hetpart.formulate
     solve          problem -> placement with a bound            hetpart.partition
     settle         placement -> one that stands a bad day too   hetpart.forecast
@@ -39,6 +39,7 @@ from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeline, run_pipeline
 from hetpart.phases import Phases
 from hetpart.plan.placed import Placed
+from hetpart.profile import Profile, apply
 from hetpart.targets import Target
 from hetpart.targets.schema import OpenclCodegen
 
@@ -82,6 +83,7 @@ class Decision:
     """Everything up to the placement: what `hetpart compile` decides before it generates code.
 
     `shared` says per unit and processor why it works on shared buffers there; it is empty for private memory.
+    `missing` says per unit on which processors the profile has no time for it; without a profile it is empty.
     """
 
     target: Target
@@ -90,6 +92,7 @@ class Decision:
     verdicts: dict[str, dict[str, Verdict]]
     shared: dict[str, dict[str, str]]
     costs: dict[str, dict[str, Cost]]
+    missing: dict[str, tuple[str, ...]]
     problem: Problem
     outcome: Outcome
     forecasts: Forecasts
@@ -154,8 +157,8 @@ def assess(units: UnitGraph, target: Target, phases: Phases) -> Assessment:
     return Assessment(assignment, verdicts, shared, costs)
 
 
-def decide(source: Model, target: Target, options: Options, phases: Phases) -> Decision:
-    """Model file -> placement.
+def decide(source: Model, target: Target, options: Options, phases: Phases, profile: Profile | None = None) -> Decision:
+    """Model file -> placement, with the times of `profile` where it has them.
 
     Raises:
         HetpartError: the model cannot be compiled for `target`; the code says why, `node` where.
@@ -166,13 +169,21 @@ def decide(source: Model, target: Target, options: Options, phases: Phases) -> D
     assignment, verdicts, shared, costs = found.assignment, found.verdicts, found.shared, found.costs
     for unit in assignment.graph:
         ensure_placeable(unit, verdicts[unit.name])
+    missing: dict[str, tuple[str, ...]] = {}
+    start_us = end_us = 0.0
+    if profile is not None:
+        applied = apply(profile, assignment, target, costs, shared)
+        costs, target, missing = applied.costs, applied.target, applied.missing
+        start_us, end_us = applied.start_us, applied.end_us
     with phases.phase("partition"):
-        problem = formulate(assignment, target, costs, shared, options.competing)
+        problem = formulate(
+            assignment, target, costs, shared, options.competing, start_us=start_us, end_us=end_us
+        )
         outcome = solve_all(problem, options.strategy, options.limit)
         again = partial(require_strategy(options.strategy), limit=options.limit) if options.strategy == "ilp" else None
         outcome, forecasts = settle(outcome, Circumstances(problem, target), again)
     return Decision(
-        target, assignment, records, verdicts, shared, costs, problem, outcome, forecasts, options.competing
+        target, assignment, records, verdicts, shared, costs, missing, problem, outcome, forecasts, options.competing
     )
 
 

@@ -1,7 +1,7 @@
 """Units, verdicts and costs -> the partitioner's Problem.
 
 Only units that move data become tasks; a reader of a view or of a concat in place depends on whoever wrote the bytes.
-Model inputs and outputs are tasks of no duration on the host.
+Model inputs and outputs are tasks on the host, of no duration unless a profile says how long handing them over takes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ def formulate(
     costs: Mapping[str, Mapping[str, Cost]],
     shared: Mapping[str, Mapping[str, str]],
     competing: int = 0,
+    *,
+    start_us: float = 0.0,
+    end_us: float = 0.0,
 ) -> Problem:
     """The placement problem.
 
@@ -34,6 +37,7 @@ def formulate(
         costs: per unit, per processor that supports it; a processor without an entry gets no mode.
         shared: per unit and processor, why it works on shared buffers; empty where it works in private memory.
         competing: other busy threads on the host's cores.
+        start_us, end_us: from a call to the first kernel, and from the last kernel to the caller.
     """
     host = target.host.name
     usable = [p for p in target.processors if p.name == host or any(p.name in c for c in costs.values())]
@@ -42,7 +46,7 @@ def formulate(
     def private(unit: str, processor: str) -> bool:
         return not shared[unit][processor]
 
-    tasks = [Task(INPUTS, (Mode(host, 0),))]
+    tasks = [Task(INPUTS, (Mode(host, math.ceil(start_us)),))]
     for unit in assignment.graph:
         if unit.name not in assignment.free:
             tasks.append(
@@ -54,7 +58,7 @@ def formulate(
                     ),
                 )
             )
-    tasks.append(Task(OUTPUTS, (Mode(host, 0),)))
+    tasks.append(Task(OUTPUTS, (Mode(host, math.ceil(end_us)),)))
     return Problem(names, host, tuple(tasks), _tensors(assignment), *_ways("median", names, target))
 
 

@@ -21,11 +21,12 @@ from hetpart.bundle.manifest import Manifest, ProcessorInfo, TensorInfo
 from hetpart.bundle.toolchain import link_module
 from hetpart.bundle.write import write_bundle
 from hetpart.codegen.cache import KernelCache
-from hetpart.codegen.emit import emit
+from hetpart.codegen.emit import Emission, emit
 from hetpart.compiler import Decision, Model, storage_of
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import unpack
 from hetpart.graph.units import UnitGraph
+from hetpart.kernels.isa import Isa
 from hetpart.plan.placed import Placed
 from hetpart.targets import load_target
 from hetpart.targets.schema import CpuCodegen
@@ -126,16 +127,31 @@ def _rehearsed(
 
     isa = host_isa()
     emission = emit(decision.assignment, {"main": placed}, decision.target, isa, cache, observe=observe)
+    with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
+        bundle = Path(folder) / "rehearsal"
+        write_plans(emission, decision, isa, bundle)
+        return _run(bundle, inputs, rehearsal=not _native(decision))
+
+
+def write_plans(emission: Emission, decision: Decision, isa: Isa, bundle: Path) -> None:
+    """A bundle for this machine with the plans of `emission`, to be run and thrown away; `bundle` must not exist.
+
+    Args:
+        emission: of plans whose CPU part was compiled for `isa`.
+        decision: says for which target.
+        isa: this machine's.
+        bundle: folder to write.
+    """
     plan = emission.plans["main"]
-    bench = load_target("host")
-    cores = {p.kind: p.core for p in bench.processors}
+    kinds = {name: kind for other in emission.plans.values() for name, kind in other.kinds.items()}
+    cores = {p.kind: p.core for p in load_target("host").processors}
     described = Manifest(
         model="rehearsal",
         target=decision.target.name,
         tools={},
         inputs=tuple(TensorInfo(p.name, p.dtype, p.shape) for p in plan.inputs),
         outputs=tuple(TensorInfo(p.name, p.dtype, p.shape) for p in plan.outputs),
-        processors={name: ProcessorInfo(kind, 1, cores.get(kind)) for name, kind in plan.kinds.items()},
+        processors={name: ProcessorInfo(kind, 1, cores.get(kind)) for name, kind in kinds.items()},
         plans=describe_plans(emission.plans),
     )
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
@@ -143,8 +159,7 @@ def _rehearsed(
         emission.weights.write(work / "weights.bin")
         module = link_module(emission.objects, emission.symbols, isa.triple, work)
         files = bundle_files(emission.plans, work / "weights.bin", {isa.triple: module}, emission.kernels_cl)
-        write_bundle(BundleContents(described, files), work / "rehearsal")
-        return _run(work / "rehearsal", inputs, rehearsal=not _native(decision))
+        write_bundle(BundleContents(described, files), bundle)
 
 
 def _by_segment(

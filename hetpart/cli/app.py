@@ -13,6 +13,7 @@ from hetpart.cli.check import check
 from hetpart.cli.compile import compile_
 from hetpart.cli.inspect import inspect
 from hetpart.cli.predict import predict
+from hetpart.cli.profile import profile
 from hetpart.cli.run import run
 from hetpart.cli.targets import targets
 from hetpart.cli.tune import tune
@@ -36,6 +37,7 @@ app.command("inspect")(inspect)
 app.command("predict")(predict)
 app.command("targets")(targets)
 app.command("tune")(tune)
+app.command("profile")(profile)
 app.command("cache")(cache)
 
 

@@ -42,6 +42,7 @@ def bench(
                 busy.setdefault(name, []).append(value)
         plan, reason, words = session.plan_used, session.fallback_reason, plan_in_words(session)
         predicted_us = session.manifest.plans[plan].predicted_us
+        measured = session.manifest.decision.get("measured") or {"units": 0, "here": 0}
     latencies.sort()
     latency = {
         "median": statistics.median(latencies),
@@ -51,13 +52,23 @@ def bench(
     processors = {name: {"busy_us": statistics.median(values)} for name, values in busy.items()}
     if json:
         values = {"plan": plan, "fallback_reason": reason, "runs": runs, "latency_us": latency}
-        print_json({"schema": 1, **values, "predicted_us": predicted_us, "processors": processors})
+        print_json(
+            {
+                "schema": 1,
+                **values,
+                "predicted_us": predicted_us,
+                "measured_units": measured["here"],
+                "units": measured["units"],
+                "processors": processors,
+            }
+        )
         return
     out = console()
     out.print(f"plan {words}, measured on this machine: {runs} runs after {warmup} for warming up", markup=False)
     out.print(
         f"latency: median [bold]{duration(latency['median'])}[/], p10 {duration(latency['p10'])}, "
         f"p90 {duration(latency['p90'])}; predicted {duration(predicted_us)}"
+        + (f" ({measured['here']} of {measured['units']} units from a profile)" if measured["here"] else "")
     )
     for name, row in processors.items():
         share = row["busy_us"] / latency["median"]

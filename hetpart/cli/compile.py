@@ -65,6 +65,9 @@ def compile_(
     verify: Annotated[
         Verify, typer.Option(help="Compare with onnxruntime: outputs, every unit, under emulation, or not at all.")
     ] = Verify.OUTPUTS,
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Measured times, see hetpart profile; estimates where it lacks.")
+    ] = None,
     cpu_fallback: Annotated[
         bool, typer.Option("--cpu-fallback", help="Add a plan that runs where OpenCL is missing.")
     ] = False,
@@ -116,6 +119,7 @@ def compile_(
             overwrite=overwrite,
             as_zip=zip_,
             phases=Phases(display),
+            profile=profile,
         )
     if json:
         print_json(report.to_json())

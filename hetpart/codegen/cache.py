@@ -17,12 +17,12 @@ from hetpart.cache import cache_root
 
 
 @cache
-def toolchain_digest() -> str:
-    """Digest of everything that turns a spec into code."""
+def toolchain_digest(*further: str) -> str:
+    """Digest of everything that turns a spec into CPU code, and of `further` packages."""
     digest = hashlib.sha256()
     for package in ("apache-tvm", "apache-tvm-ffi"):
         digest.update(f"{package}=={metadata.version(package)}\n".encode())
-    for package in ("hetpart.kernels", "hetpart.kernels.cpu"):
+    for package in ("hetpart.kernels", "hetpart.kernels.cpu", *further):
         for entry in sorted(files(package).iterdir(), key=lambda e: e.name):
             if entry.name.endswith(".py"):
                 digest.update(entry.name.encode() + entry.read_bytes())

@@ -85,11 +85,9 @@ class CpuModule:
 
     def _key(self, symbol: str, spec: Spec) -> str:
         isa = self.isa
-        if isinstance(spec, ConvSpec):
-            from hetpart.kernels.cpu.conv_choice import measured_tag
-
-            symbol += measured_tag(spec, isa)
-        return f"{symbol}-{isa.triple}-{isa.mcpu}-{'_'.join(isa.mattr)}-{isa.lanes}-{isa.l2_bytes}"
+        return (
+            f"{symbol}{choice_tag(spec, isa)}-{isa.triple}-{isa.mcpu}-{'_'.join(isa.mattr)}-{isa.lanes}-{isa.l2_bytes}"
+        )
 
     @property
     def symbols(self) -> list[str]:
@@ -117,6 +115,15 @@ class CpuModule:
             if progress:
                 progress(done, len(missing))
         return [self._objects[symbol] for symbol in sorted(self._objects)]
+
+
+def choice_tag(spec: Spec, isa: Isa) -> str:
+    """Tells kernels of one spec apart that `hetpart tune` made differ; empty for those it left alone."""
+    if not isinstance(spec, ConvSpec):
+        return ""
+    from hetpart.kernels.cpu.conv_choice import measured_tag
+
+    return measured_tag(spec, isa)
 
 
 def arguments(call: KernelCall, packed: Sequence[np.ndarray]) -> tuple[Argument, ...]:

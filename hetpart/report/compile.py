@@ -39,6 +39,31 @@ class UnitRow:
     energy_mj: float | None = None
 
 
+@dataclass(frozen=True)
+class MeasuredUnits:
+    """How many units of a plan have measured times: `here` where they were placed, `everywhere` on all processors.
+
+    `units` counts those that move data; `missing` names (at most 20 of) those whose time in the plan is an estimate.
+    """
+
+    units: int
+    here: int
+    everywhere: int
+    missing: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """E.g. ``times of 57 of 57 units are measured``."""
+        if not self.here:
+            return "times are estimated"
+        text = f"times of {self.here} of {self.units} units are measured"
+        if self.here < self.units:
+            text += ", the others estimated"
+        if self.everywhere < self.units:
+            text += f"; {self.units - self.everywhere} units were compared with estimates on other processors"
+        return text
+
+
 @dataclass
 class CompileReport:
     """The result of a compilation; times in microseconds, predicted unless said otherwise.
@@ -69,6 +94,7 @@ class CompileReport:
     verdict: str
     units: tuple[UnitRow, ...]
     passes: tuple[dict[str, Any], ...]
+    measured: MeasuredUnits
     verify: dict[str, Any] = field(default_factory=lambda: {"how": "not verified", "outputs": {}})
     seconds: dict[str, float] = field(default_factory=dict)
     output: str = ""
@@ -101,8 +127,21 @@ def compile_report(decision: Decision, seconds: Mapping[str, float]) -> CompileR
         verdict=_verdict(decision, baselines),
         units=units,
         passes=tuple(asdict(record) for record in decision.records),
+        measured=measured_units(decision),
         seconds=dict(seconds),
     )
+
+
+def measured_units(decision: Decision) -> MeasuredUnits:
+    """Counts measured times in a decision."""
+    modes = decision.placement.modes
+    placed = {unit: row[modes[unit].processor].origin == "measured" for unit, row in decision.costs.items()}
+    missing = [unit for unit, measured in placed.items() if not measured]
+    everywhere = sum(all(cost.origin == "measured" for cost in row.values()) for row in decision.costs.values())
+    return MeasuredUnits(len(placed), len(placed) - len(missing), everywhere, tuple(missing[:_NAMED]))
+
+
+_NAMED = 20
 
 
 def _rows(decision: Decision) -> tuple[UnitRow, ...]:
@@ -165,7 +204,15 @@ def _transfers(decision: Decision) -> dict[str, int]:
 
 def _verdict(decision: Decision, baselines: Mapping[str, int]) -> str:
     """Says in words how the plan compares with one processor alone."""
-    used = " + ".join(sorted({mode.processor for mode in decision.placement.modes.values() if mode.length_us}))
+    used = " + ".join(
+        sorted(
+            {
+                decision.placement.modes[unit].processor
+                for unit in decision.costs
+                if decision.placement.modes[unit].length_us
+            }
+        )
+    )
     makespan = decision.forecasts.plan.median_us
     single = {name: us for name, us in baselines.items() if name != "heft"}
     if not single:

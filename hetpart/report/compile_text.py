@@ -12,17 +12,23 @@ from hetpart.report.quantities import duration, size
 
 def print_compile(report: CompileReport, console: Console) -> None:
     """Where every operator runs, why, what it costs; how the plan compares; whether the answer is right."""
-    table = Table("unit", "operators", "runs on", "us", "why", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "unit", "operators", "runs on", _heading(report), "why", box=None, header_style="bold", pad_edge=False
+    )
     table.columns[3].justify = "right"
+    mixed = 0 < report.measured.here < report.measured.units
     for row in report.units:
         cost = f"{row.cost_us:.0f}" if row.processor else ""
+        if mixed and row.processor and row.origin == "estimated":
+            cost = f"~{cost}"
         table.add_row(*map(Text, (row.name, row.op, f"{row.processor or '-'} {row.memory}".strip(), cost, row.reason)))
     console.print(table)
     console.print()
-    origins = sorted({row.origin for row in report.units if row.processor})
     threads = "a busy thread" if report.competing == 1 else f"{report.competing} busy threads"
     beside = f", beside {threads} of other processes" if report.competing else ""
-    console.print(f"target {report.target}, strategy {report.strategy}; times are {' and '.join(origins)}{beside}")
+    console.print(f"target {report.target}, strategy {report.strategy}; {report.measured.words}{beside}")
+    if report.measured.here and report.measured.missing:
+        console.print(f"  not in the profile: {', '.join(report.measured.missing)}", markup=False)
     bound = f"lower bound {duration(report.lower_bound_us)}, gap {100 * report.gap:.1f} %"
     if report.uncontended_us != report.makespan_us:
         bound = f"{duration(report.uncontended_us)} without contention, {bound}"
@@ -51,6 +57,11 @@ def _energies(report: CompileReport) -> str:
 
 def _spread(us: dict[str, int]) -> str:
     return f"{duration(us['p5_us'])} to {duration(us['p95_us'])}"
+
+
+def _heading(report: CompileReport) -> str:
+    """Of the column of times: says which are marked, where not all are of one origin."""
+    return "us (~ estimated)" if 0 < report.measured.here < report.measured.units else "us"
 
 
 def _print_verification(report: CompileReport, console: Console) -> None:

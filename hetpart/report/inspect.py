@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -71,10 +72,17 @@ def _print_decision(manifest: Manifest, console: Console) -> None:
     text = f"strategy {decision['strategy']}, {decision['status']}: predicted {duration(makespan_us)}, "
     if alone_us != makespan_us:
         text += f"{duration(alone_us)} without contention, "
-    text += f"lower bound {duration(bound_us)}, gap {gap:.1%}; times are {' and '.join(decision['origin'])}"
+    text += f"lower bound {duration(bound_us)}, gap {gap:.1%}; {_origin(decision)}"
     console.print(Text(text))
     for name, latency_us in decision["baselines_us"].items():
         console.print(Text(f"  {name:<5} {duration(latency_us):>10}"))
+
+
+def _origin(decision: Mapping[str, Any]) -> str:
+    measured = decision.get("measured")
+    if not measured or not measured["here"]:
+        return f"times are {' and '.join(decision['origin'])}"
+    return f"times of {measured['here']} of {measured['units']} units are measured"
 
 
 def _shares(placement: Sequence[NodePlacement]) -> Table:

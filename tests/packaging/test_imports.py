@@ -27,11 +27,12 @@ ALLOWED: dict[str, set[str]] = {
     "plan": {"errors", "graph"},
     "kernels": {"errors", "cache", "graph", "oracle", "reference"},
     "codegen": {"errors", "cache", "graph", "kernels", "plan", "targets"},
+    "profile": {"errors", "codegen", "cost", "graph", "kernels", "partition", "targets"},
     "bundle": {"errors", "plan"},
     "runtime": {"errors", "bundle", "cache"},
     "compiler": {
         "errors", "cost", "forecast", "formulate", "frontend", "graph", "oracle", "partition", "passes", "phases",
-        "plan", "targets",
+        "plan", "profile", "targets",
     },
     "fallback": {"compiler", "formulate", "partition", "targets"},
     "fix": {"compiler", "fallback", "formulate", "frontend", "partition", "passes", "phases", "targets"},
@@ -40,12 +41,17 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
+    "profiler": {
+        "errors", "codegen", "compiler", "partition", "phases", "profile", "rehearse", "runtime", "targets", "verify",
+        "version",
+    },
     "report": {
         "errors", "bundle", "compiler", "cost", "fallback", "fix", "formulate", "graph", "oracle", "partition",
-        "targets",
+        "profile", "targets",
     },
     "build": {
-        "errors", "bundle", "codegen", "compiler", "phases", "rehearse", "report", "runtime", "targets", "version",
+        "errors", "bundle", "codegen", "compiler", "phases", "profile", "rehearse", "report", "runtime", "targets",
+        "version",
     },
     "api": {
         "errors", "build", "bundle", "compiler", "cost", "fallback", "frontend", "oracle", "phases", "report",
@@ -55,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
         "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "fix", "frontend", "graph", "passes",
-        "phases", "report", "rewritten", "runtime", "targets", "tune", "verify", "version",
+        "phases", "profile", "profiler", "report", "rewritten", "runtime", "targets", "tune", "verify", "version",
     },
 }  # fmt: skip
 """Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""

@@ -1,0 +1,193 @@
+"""A profile: measured times by kernel, and what they were measured with. One JSON file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hetpart.errors import HetpartError
+
+SCHEMA = 1
+"""Version of the file; readers accept no other."""
+
+FORMAT = "hetpart-profile"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Measured microseconds: median, 10th and 90th percentile, and of how many values."""
+
+    median_us: float
+    p10_us: float
+    p90_us: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread:
+        sample = np.fromiter(values, float)
+        p10, median, p90 = (round(float(value), 2) for value in np.percentile(sample, (10, 50, 90)))
+        return cls(median, p10, p90, len(sample))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of work on one processor.
+
+    Attributes:
+        processor: its name.
+        memory: ``shared``, or ``private`` where it worked in the processor's own form of maps.
+        kernels: what was computed and how: the digests of the kernels' specs (see hetpart.profile.keys).
+        units: the units of the measured model that do this work, for people.
+        latency_us: what a schedule should count with: from when the processor and all inputs are ready to the end of
+            the last kernel, the mean over the middle half of the runs by their length. Means add up, medians do not.
+        spread: of the same figure over all runs and units.
+    """
+
+    processor: str
+    memory: str
+    kernels: str
+    units: tuple[str, ...]
+    latency_us: float
+    spread: Spread
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.processor, self.memory, self.kernels
+
+
+@dataclass(frozen=True)
+class LinkTime:
+    """What a step loses when its input comes from another processor: ``fixed_us + bytes / (gb_per_s * 1e3)``.
+
+    It holds the wait, the transfer, and how much longer a kernel takes whose input is not in its cache.
+    `gb_per_s` is None where time did not grow with size.
+    """
+
+    source: str
+    target: str
+    fixed_us: float
+    gb_per_s: float | None
+    spread: Spread
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Measured times.
+
+    Attributes:
+        model: what was run, for people.
+        target: name of the target.
+        target_digest: of what shapes its code; see hetpart.profile.keys.
+        toolchain: digest of the code generators.
+        created: ISO 8601, UTC.
+        origin: how it was measured, for people.
+        machine: processor, system, load: plain JSON, for people, but for ``processor``, which must be that of the
+            machine where code for it is compiled natively.
+        versions: of hetpart and of what it compiles with.
+        entries: at most one of a key.
+        links: as far as they were measured.
+        launch_us: by processor, from the end of a kernel to the start of the next in line.
+        start_us, end_us: of a call: until the first kernel of the host starts, and from the end of the last kernel
+            to the caller's next line; copies of inputs and outputs are in it. None if not measured.
+    """
+
+    model: str
+    target: str
+    target_digest: str
+    toolchain: str
+    created: str
+    origin: str
+    machine: Mapping[str, Any]
+    versions: Mapping[str, str]
+    entries: tuple[Entry, ...]
+    links: tuple[LinkTime, ...] = ()
+    launch_us: Mapping[str, Spread] | None = None
+    start_us: float | None = None
+    end_us: float | None = None
+    schema: int = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+
+def write_profile(profile: Profile, path: Path) -> None:
+    """Writes the file, all of it or nothing.
+
+    Raises:
+        HetpartError: ``cannot-write``.
+    """
+    text = json.dumps(profile.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise HetpartError("cannot-write", f"cannot write {path}: {error.strerror}") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def read_profile(path: Path) -> Profile:
+    """The profile in a file.
+
+    Raises:
+        HetpartError: ``no-profile`` (cannot be read), ``not-a-profile``, ``version-mismatch``, ``corrupt-profile``.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        hint = f"hetpart profile MODEL -o {path} makes one"
+        raise HetpartError("no-profile", f"cannot read profile {path}: {error.strerror}", hint=hint) from error
+    except ValueError as error:
+        raise HetpartError("not-a-profile", f"{path} is not JSON: {error}") from error
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise HetpartError("not-a-profile", f"{path} is not a profile of hetpart")
+    if values.get("schema") != SCHEMA:
+        raise HetpartError(
+            "version-mismatch", f"{path}: profile schema {values.get('schema')}, this hetpart reads schema {SCHEMA}",
+            hint="measure again with this version",
+        )  # fmt: skip
+    try:
+        profile = _profile(values)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise HetpartError("corrupt-profile", f"{path} is damaged: {error}") from error
+    return profile
+
+
+def _profile(values: dict[str, Any]) -> Profile:
+    entries = tuple(
+        Entry(**_known(Entry, e) | {"units": tuple(e["units"]), "spread": _spread(e["spread"])})
+        for e in values["entries"]
+    )
+    links = tuple(LinkTime(**_known(LinkTime, e) | {"spread": _spread(e["spread"])}) for e in values["links"])
+    launches = values.get("launch_us")
+    times = [*(entry.latency_us for entry in entries), *(link.fixed_us for link in links)]
+    times += [time for time in (values.get("start_us"), values.get("end_us")) if time is not None]
+    if not all(isinstance(time, int | float) and 0 <= time < float("inf") for time in times):
+        raise ValueError("a time is no number of microseconds")
+    if not all(link.gb_per_s is None or link.gb_per_s > 0 for link in links):
+        raise ValueError("a link has no speed")
+    if len({entry.key for entry in entries}) < len(entries):
+        raise ValueError("an entry is there twice")
+    launch_us = None if launches is None else {name: _spread(value) for name, value in launches.items()}
+    return Profile(**_known(Profile, values) | {"entries": entries, "links": links, "launch_us": launch_us})
+
+
+def _spread(values: dict[str, Any]) -> Spread:
+    return Spread(**_known(Spread, values))
+
+
+def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The values that `kind` has a field for: a later hetpart may write more, which changes nothing for us."""
+    return {field.name: values[field.name] for field in fields(kind) if field.name in values}
