@@ -6,10 +6,10 @@ OUT ?= out
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 fallback-report cost-report clean
+.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 bench-predicted fallback-report cost-report clean
 
 help: ## show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(BIN)/hetpart: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -78,6 +78,10 @@ fallback-report: $(BIN)/hetpart ## count what other engines do not support of th
 cost-report: $(BIN)/hetpart ## fit published phone latencies again and write docs/cost-model.md
 	$(BIN)/python -m benchmarks.phones.fit
 	$(BIN)/python -m benchmarks.phones.report
+
+bench-predicted: $(BIN)/hetpart ## profile all networks here, and compare predicted with measured latencies (12 minutes)
+	@mkdir -p $(OUT)
+	$(BIN)/python -m benchmarks.predicted --all --json $(OUT)/predicted.json --paste docs/profile.md
 
 clean: ## delete what was made here
 	rm -rf $(OUT) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
