@@ -29,10 +29,10 @@ def profiled(cli: Cli, tiny: Path, models: Path) -> Path:
     return path
 
 
-def changed(path: Path, target: Path, **values: Any) -> Path:
+def changed(path: Path, copy: Path, **values: Any) -> Path:
     """A copy of a profile with other values."""
-    target.write_text(json.dumps(json.loads(path.read_text()) | values))
-    return target
+    copy.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return copy
 
 
 def test_every_unit_is_measured_on_both_processors(profiled: Path, cli: Cli, tiny: Path, folder: Path) -> None:
