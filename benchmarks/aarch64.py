@@ -20,7 +20,7 @@ from benchmarks.shapes import describe
 from examples import zoo
 from hetpart.codegen.isa import target_isa
 from hetpart.codegen.names import symbol_of
-from hetpart.compiler import Options, decide
+from hetpart.compiler import PRECISIONS, Options, decide
 from hetpart.cost.work import work
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.select import select
@@ -55,7 +55,7 @@ class Judged:
     instructions: int
 
 
-def judge(models: Sequence[str], target: str) -> list[Judged]:
+def judge(models: Sequence[str], target: str, precision: str = "fp32") -> list[Judged]:
     """All kernels of the classes in `GOALS`, in order of first use."""
     path = analyser()
     isa = target_isa(load_target(target))
@@ -63,7 +63,7 @@ def judge(models: Sequence[str], target: str) -> list[Judged]:
     about: dict[str, tuple[str, str]] = {}
     macs: dict[str, int] = {}
     for model in models:
-        for spec, unit, shape, count in _calls(model, target):
+        for spec, unit, shape, count in _calls(model, target, precision):
             symbol = symbol_of(spec)
             specs.setdefault(symbol, spec)
             about.setdefault(symbol, (f"{model} {unit}", shape))
@@ -90,9 +90,9 @@ def kind_of(spec: Spec) -> str:
     return {DenseSpec: "dense", MatmulSpec: "matmul"}.get(type(spec), "")
 
 
-def _calls(model: str, target: str) -> Iterator[tuple[Spec, str, str, int]]:
+def _calls(model: str, target: str, precision: str) -> Iterator[tuple[Spec, str, str, int]]:
     """Kernel calls: spec, unit, shape, multiply-adds."""
-    decision = decide(zoo.build(model), load_target(target), Options(strategy="cpu"), Phases())
+    decision = decide(zoo.build(model), load_target(target), Options(strategy="cpu", precision=precision), Phases())
     graph = decision.assignment.graph
     for unit in graph:
         for call in select(unit, decision.assignment):
@@ -143,6 +143,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.aarch64", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=f"zoo names; default: {' '.join(ALL)}")
     parser.add_argument("--target", default="sd855", help="target to compile for (default: sd855)")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS, help="what to compute in (default: fp32)")
     parser.add_argument("--worst", type=int, default=20, help="kernels to list, lowest shares first (default: 20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all kernels to this file")
     parser.add_argument("--paste", type=Path, metavar="PAGE", help="put the tables into this page, between its marks")
@@ -150,7 +151,7 @@ def main() -> int:
     if unknown := [model for model in arguments.models if model not in zoo.names()]:
         parser.error(f"no such model: {', '.join(unknown)}")
     try:
-        kernels = judge(arguments.models or ALL, arguments.target)
+        kernels = judge(arguments.models or ALL, arguments.target, arguments.precision)
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -65,6 +65,8 @@ def build(
     if verify == "emulate":
         require_emulation(default_sysroot())
     chosen = load_target(target)
+    if options.precision == "fp16":
+        _require_half_arithmetic(chosen)
     measured = None if profile is None else read_profile(profile)
     decision = decide(source, chosen, options, phases, measured)
     cache = KernelCache(enabled=options.use_cache)
@@ -93,6 +95,16 @@ def build(
     parts = output.rglob("*") if output.is_dir() else [output]
     report.bundle_bytes = sum(part.stat().st_size for part in parts if part.is_file())
     return report
+
+
+def _require_half_arithmetic(target: Target) -> None:
+    if not target_isa(target).half_arithmetic:
+        raise HetpartError(
+            "no-float16",
+            f"the CPU of target {target.name} has no arithmetic in float16",
+            hint="compile without --precision fp16; a target whose CPU has it says so in mattr: +fullfp16 "
+            "(Armv8.2-A FP16) or +avx512fp16",
+        )
 
 
 def _contents(source: Model, decision: Decision, emission: Emission, target: Target, work: Path) -> BundleContents:
@@ -134,6 +146,7 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
         decision={
             "strategy": placement.strategy,
             "status": placement.status,
+            "precision": decision.precision,
             "storage": storage_of(decision, placed(placement, decision.forecasts.plan)),
             "makespan_us": decision.forecasts.plan.median_us,
             "uncontended_us": placement.makespan_us,

@@ -43,6 +43,8 @@ from hetpart.profile import Profile, apply
 from hetpart.targets import Target
 from hetpart.targets.schema import OpenclCodegen
 
+PRECISIONS = ("fp32", "fp16")
+
 Model = str | Path | onnx.ModelProto | ir.Model
 
 
@@ -59,6 +61,8 @@ class Options:
         shapes: pinned input shapes; `dims` pins symbolic dimensions.
         verify_each: check the model after every pass.
         on_pass: told after every pass, with the model (``--print-after``).
+        precision: ``fp32``; or ``fp16``: the CPU stores maps, and the weights of convolutions, in float16 and
+            computes with them in float16 (see hetpart/kernels/cpu/conv_plan.py for its sums).
         cpu_fallback: add a plan that needs no GPU, for devices without OpenCL.
         use_cache: reuse compiled kernels.
         workers: processes that compile kernels; None: one per core, and this one alone if there is little to compile.
@@ -73,6 +77,7 @@ class Options:
     dims: Mapping[str, int] = field(default_factory=dict)
     verify_each: bool = False
     on_pass: Callable[[PassRecord, ir.Model], None] | None = None
+    precision: str = "fp32"
     cpu_fallback: bool = False
     use_cache: bool = True
     workers: int | None = None
@@ -82,11 +87,13 @@ class Options:
 class Decision:
     """Everything up to the placement: what `hetpart compile` decides before it generates code.
 
-    `shared` says per unit and processor why it works on shared buffers there; it is empty for private memory.
-    `missing` says per unit on which processors the profile has no time for it; without a profile it is empty.
+    `precision` is that of the options. `shared` says per unit and processor why it works on shared buffers there; it is
+    empty for private memory. `missing` says per unit on which processors the profile has no time for it; without a
+    profile it is empty.
     """
 
     target: Target
+    precision: str
     assignment: Assignment
     records: tuple[PassRecord, ...]
     verdicts: dict[str, dict[str, Verdict]]
@@ -135,13 +142,13 @@ class Assessment:
     costs: dict[str, dict[str, Cost]]
 
 
-def assess(units: UnitGraph, target: Target, phases: Phases) -> Assessment:
-    """Units -> layouts, verdicts, costs."""
+def assess(units: UnitGraph, target: Target, phases: Phases, *, half: bool = False) -> Assessment:
+    """Units -> layouts, verdicts, costs; `half`: the CPU stores maps as float16 and computes so."""
     with phases.phase("layout"):
-        assignment = assign(units, target.block)
+        assignment = assign(units, target.block, half=half)
     with phases.phase("judge"):
         verdicts = {
-            unit.name: {p.name: judge(unit, assignment.graph, p) for p in target.processors}
+            unit.name: {p.name: judge(unit, assignment.graph, p, half=half) for p in target.processors}
             for unit in assignment.graph
         }
         moving = [unit for unit in assignment.graph if unit.name not in assignment.free]
@@ -164,8 +171,14 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
         HetpartError: the model cannot be compiled for `target`; the code says why, `node` where.
     """
     require_strategy(options.strategy)
+    half = _is_half(options.precision)
     units, records = prepare(source, options, phases)
-    found = assess(units, target, phases)
+    if half and (quantised := next((unit for unit in units if unit.quantised is not None), None)):
+        raise HetpartError(
+            "fp16-quantised", "a quantised model computes in integers, not in float16", node=quantised.name,
+            hint="compile it without --precision fp16, or compile the float32 model it was made from",
+        )  # fmt: skip
+    found = assess(units, target, phases, half=half)
     assignment, verdicts, shared, costs = found.assignment, found.verdicts, found.shared, found.costs
     for unit in assignment.graph:
         ensure_placeable(unit, verdicts[unit.name])
@@ -183,8 +196,16 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
         again = partial(require_strategy(options.strategy), limit=options.limit) if options.strategy == "ilp" else None
         outcome, forecasts = settle(outcome, Circumstances(problem, target), again)
     return Decision(
-        target, assignment, records, verdicts, shared, costs, missing, problem, outcome, forecasts, options.competing
-    )
+        target, options.precision, assignment, records, verdicts, shared, costs, missing, problem, outcome, forecasts,
+        options.competing,
+    )  # fmt: skip
+
+
+def _is_half(precision: str) -> bool:
+    if precision not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise HetpartError("bad-option", f"there is no precision '{precision}'", hint=f"choose from {known}")
+    return precision == "fp16"
 
 
 def placed(placement: Placement, forecast: Forecast) -> Placed:
@@ -199,7 +220,9 @@ def placed(placement: Placement, forecast: Forecast) -> Placed:
 
 
 def storage_of(decision: Decision, plan: Placed) -> str:
-    """The type in which the plan stores maps in private memory: ``float16`` or, as everywhere else, ``float32``."""
+    """The type in which the plan stores maps, be it in private memory alone: ``float16`` or ``float32``."""
+    if decision.precision == "fp16":
+        return "float16"
     for unit in plan.private:
         codegen = decision.target.processor(plan.processor[unit]).codegen
         if isinstance(codegen, OpenclCodegen):

@@ -26,9 +26,11 @@ HALF_TOLERANCE = 2e-2
 """The same for models that compute in 16-bit floats."""
 
 HALF_STORAGE_TOLERANCE = 5e-3
-"""The same for plans that compute in float32 but store maps and weights of the GPU in float16 (`storage` of a target).
+"""The same for plans that store maps and weights in float16: the GPU's (`storage` of a target), or the CPU's, which
+then adds in float16 too (``--precision fp16``).
 
-Each rounding is half a unit in the last place, 4.9e-4, at most; the sums of a network average them.
+Each rounding is half a unit in the last place, 4.9e-4, at most; a run of 128 products in float16 adds 2e-3, and the
+sums of a network average them.
 """
 
 

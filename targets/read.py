@@ -5,6 +5,7 @@ from __future__ import annotations
 from hetpart.targets.machine import Machine
 from hetpart.targets.schema import (
     COMPUTE_CLASSES,
+    HALF_CLASSES,
     INT8_CLASSES,
     MEMORY_CLASSES,
     PROCESSOR_KINDS,
@@ -125,7 +126,10 @@ def _cost(table: Table, block: int) -> CostTable:
         bandwidth_gb_per_s=table.number("bandwidth_gb_per_s"),
         launch_us=table.number("launch_us", zero=True),
         efficiency={key: shares.share(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)}
-        | {key: shares.share(key if key in shares else float32) for key, float32 in INT8_CLASSES.items()},
+        | {
+            key: shares.share(key if key in shares else float32)
+            for key, float32 in (INT8_CLASSES | HALF_CLASSES).items()
+        },
         shared=_shared(table.table("shared")) if "shared" in table else {},
         convert_gb_per_s=table.number("convert_gb_per_s") if "convert_gb_per_s" in table else 0.0,
         convert_p5_gb_per_s=table.number("convert_p5_gb_per_s") if "convert_p5_gb_per_s" in table else 0.0,

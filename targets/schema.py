@@ -29,6 +29,9 @@ INT8_CLASSES = {"int8_conv": "conv", "int8_depthwise": "depthwise", "int8_dense"
 Their efficiency is a share of the float32 peak too, and may well exceed 1.
 """
 
+HALF_CLASSES = {"fp16_conv": "conv", "fp16_depthwise": "depthwise"}
+"""Kernel classes in float16 arithmetic (``--precision fp16``), likewise; ``fp16_conv``: any filter, no groups."""
+
 MEMORY_CLASSES = ("memory", "norm", "generic_memory")
 """Kernel classes without multiply-adds, whose efficiency is a share of bandwidth.
 

@@ -35,6 +35,13 @@ class Verify(StrEnum):
     NONE = "none"
 
 
+class Precision(StrEnum):
+    """What the CPU computes in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
 def compile_(
     model: ModelArgument,
     target: TargetOption = "host",
@@ -68,6 +75,9 @@ def compile_(
     profile: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Measured times, see hetpart profile; estimates where it lacks.")
     ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="What the CPU computes in; fp16 also stores maps and weights so.")
+    ] = Precision.FP32,
     cpu_fallback: Annotated[
         bool, typer.Option("--cpu-fallback", help="Add a plan that runs where OpenCL is missing.")
     ] = False,
@@ -106,6 +116,7 @@ def compile_(
         dims=parse_dims(dim),
         verify_each=verify_each,
         on_pass=on_pass if shown else None,
+        precision=precision.value,
         cpu_fallback=cpu_fallback,
         use_cache=not no_cache,
     )

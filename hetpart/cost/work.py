@@ -21,8 +21,8 @@ class Work:
         macs: multiply-adds of its matrix products and convolutions; elementwise arithmetic is not counted.
         read_bytes: activations, weights and constants read; what a unit passes over twice counts twice.
         write_bytes: outputs written, halos included.
-        kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES`, `INT8_CLASSES` or `MEMORY_CLASSES`; ``view``
-            moves nothing.
+        kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES`, `INT8_CLASSES`, `HALF_CLASSES` or
+            `MEMORY_CLASSES`; ``view`` moves nothing.
         utilisation: share of vector lanes that compute valid channels; below 1 where the last block is partly spare.
     """
 
@@ -40,14 +40,17 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
         return Work(0, 0, 0, "view")
     macs = sum(node_macs(node, graph) for node in unit.nodes)
     written = sum(_value_bytes(value, graph, layouts) for value in unit.outputs)
-    read = sum(_value_bytes(value, graph, layouts) for value in unit.inputs) + _constant_bytes(unit, graph)
+    half = _half(unit, layouts)
+    read = sum(_value_bytes(value, graph, layouts) for value in unit.inputs)
+    read += _constant_bytes(unit, graph) // (2 if half else 1)
     if unit.nodes and unit.anchor.op_type in _PARTIAL_READERS:
         read = min(read, written + sum(_indices_bytes(value, graph) for value in unit.anchor.inputs[1:]))
+    kernel_class = _kernel_class(unit, macs, graph)
     return Work(
         macs=macs,
         read_bytes=read * _PASSES.get(unit.kind, 1),
         write_bytes=written,
-        kernel_class=_kernel_class(unit, macs, graph),
+        kernel_class=_HALF.get(kernel_class, kernel_class) if half else kernel_class,
         utilisation=_utilisation(unit, layouts) if macs else 1.0,
     )
 
@@ -72,6 +75,16 @@ _CLASS_OF_KIND = {
     "layer_norm": "norm",
     "instance_norm": "norm",
 }
+
+
+_HALF = {"conv": "fp16_conv", "conv1x1": "fp16_conv", "conv3x3": "fp16_conv", "depthwise": "fp16_depthwise"}
+"""The classes that have kernels in float16 arithmetic."""
+
+
+def _half(unit: Unit, layouts: Mapping[str, Layout]) -> bool:
+    """Whether this is a convolution that multiplies float16; its weights are stored so."""
+    layout = layouts.get(unit.outputs[0])
+    return unit.kind == "conv" and layout is not None and layout.dtype == "float16"
 
 
 def _kernel_class(unit: Unit, macs: int, graph: UnitGraph) -> str:

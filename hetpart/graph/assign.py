@@ -89,12 +89,16 @@ class Assignment:
         return tuple(dict.fromkeys(parts))
 
 
-def assign(graph: UnitGraph, block: int) -> Assignment:
-    """Layouts for all activations of `graph`; `block` is the target's channel block."""
+def assign(graph: UnitGraph, block: int, *, half: bool = False) -> Assignment:
+    """Layouts for all activations of `graph`; `block` is the target's channel block.
+
+    With `half` float32 maps are stored in float16, twice as many channels to a block: as many bytes.
+    """
+    block = 2 * block if half else block
     converted, blocked, reads, ports = _convert(graph)
     fills = _fills(converted)
     pieces = place_concats(converted, blocked, reads, fills, block)
-    layouts = _layouts(converted, blocked, fills, pieces, block)
+    layouts = _layouts(converted, blocked, fills, pieces, block, half)
     slices = pieces.resolve(layouts)
     free = {u.name for u in converted if u.kind == "concat" and u.name in pieces.placed and not pieces.copied(u)}
     for unit in converted:
@@ -174,7 +178,7 @@ def _can_block(unit: Unit, graph: UnitGraph, types: Mapping[str, TensorType]) ->
 
 
 def _layouts(
-    graph: UnitGraph, blocked: set[str], fills: Mapping[str, int], pieces: Pieces, block: int
+    graph: UnitGraph, blocked: set[str], fills: Mapping[str, int], pieces: Pieces, block: int, half: bool
 ) -> dict[str, Layout]:
     halos: dict[str, Halo] = {}
     for unit in graph:
@@ -192,7 +196,8 @@ def _layouts(
         if value in blocked:
             n, c, h, w = kind.shape
             size = _narrow_block(c, kind.dtype) if _narrow_input(graph, value, block) else block
-            layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()), kind.dtype, fills.get(value, 0))
+            dtype = "float16" if half and kind.dtype == "float32" else kind.dtype
+            layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()), dtype, fills.get(value, 0))
         elif not graph.is_constant(value) or value in graph.outputs:  # an output without elements is a constant
             layouts[value] = Plain(kind.shape, kind.dtype)
     return pieces.share_halo(layouts)
@@ -242,6 +247,8 @@ def _same_bytes(unit: Unit, layouts: Mapping[str, Layout], slices: Mapping[str, 
     if unit.outputs[0] in slices:
         return False
     pair = (layouts[unit.inputs[0]], layouts[unit.outputs[0]])
+    if pair[0].dtype != pair[1].dtype:
+        return False
     for form in pair:
         if isinstance(form, Blocked) and (form.h * form.w != 1 or form.halo or (form.n > 1 and form.c % form.block)):
             return False

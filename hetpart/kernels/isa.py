@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Isa:
@@ -28,3 +30,12 @@ class Isa:
     def has(self, feature: str) -> bool:
         """Whether `mattr` promises an LLVM feature, e.g. ``dotprod``."""
         return f"+{feature}" in self.mattr
+
+    @property
+    def half_arithmetic(self) -> bool:
+        """Whether it multiplies and adds vectors of float16 (Armv8.2-A's FP16, AVX512-FP16)."""
+        return self.has("fullfp16") or self.has("avx512fp16")
+
+    def lanes_of(self, dtype: str) -> int:
+        """Lanes of one vector register that holds `dtype`."""
+        return self.lanes * 4 // np.dtype(dtype).itemsize

@@ -218,8 +218,8 @@ class RepackSpec(Spec):
         if not self.nhwc:
             return self.x, self.out
         if isinstance(self.x, Blocked):
-            return self.x, channels_last(self.x.shape, self.x.dtype)
-        return channels_last(self.out.shape, self.out.dtype), self.out
+            return self.x, channels_last(self.x.shape, self.out.dtype)
+        return channels_last(self.out.shape, self.x.dtype), self.out
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,10 @@ def _no_kernel(at: Subject) -> str | None:
     return f"hetpart has no OpenCL kernel for {at.unit.op}"
 
 
+def _half(at: Subject) -> str | None:
+    return "in float16 the whole network runs on the CPU: its maps have blocks that no GPU reads" if at.half else None
+
+
 def _not_float32(at: Subject) -> str | None:
     for value, kind in at.tensors():
         if kind.dtype != "float32":
@@ -41,6 +45,7 @@ _REWRITE = "express it as convolution, product, pooling or elementwise operators
 
 RULES = (
     *SIZES,
+    Rule("fp16", "unsupported", _half, "compile with --precision fp32", "hetpart.graph.assign: blocks in float16"),
     Rule("no-opencl-kernel", "unsupported", _no_kernel, _REWRITE, "hetpart.kernels.opencl"),
     Rule("dtype", "unsupported", _not_float32, "only float32 units can go to the GPU", "hetpart.kernels.opencl"),
     Rule(

@@ -80,6 +80,7 @@ class CompileReport:
     """
 
     target: str
+    precision: str
     strategy: str
     status: str
     makespan_us: int
@@ -113,6 +114,7 @@ def compile_report(decision: Decision, seconds: Mapping[str, float]) -> CompileR
     energies = [row.energy_mj for row in units if row.processor is not None]
     return CompileReport(
         target=decision.target.name,
+        precision=decision.precision,
         strategy=placement.strategy,
         status=placement.status,
         makespan_us=forecasts.plan.median_us,

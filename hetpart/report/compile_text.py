@@ -26,7 +26,8 @@ def print_compile(report: CompileReport, console: Console) -> None:
     console.print()
     threads = "a busy thread" if report.competing == 1 else f"{report.competing} busy threads"
     beside = f", beside {threads} of other processes" if report.competing else ""
-    console.print(f"target {report.target}, strategy {report.strategy}; {report.measured.words}{beside}")
+    precision = "" if report.precision == "fp32" else f", precision {report.precision}"
+    console.print(f"target {report.target}{precision}, strategy {report.strategy}; {report.measured.words}{beside}")
     if report.measured.here and report.measured.missing:
         console.print(f"  not in the profile: {', '.join(report.measured.missing)}", markup=False)
     bound = f"lower bound {duration(report.lower_bound_us)}, gap {100 * report.gap:.1f} %"

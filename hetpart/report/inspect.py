@@ -70,6 +70,8 @@ def _print_decision(manifest: Manifest, console: Console) -> None:
     alone_us = decision.get("uncontended_us", makespan_us)
     gap = 1 - bound_us / alone_us if alone_us else 0.0
     text = f"strategy {decision['strategy']}, {decision['status']}: predicted {duration(makespan_us)}, "
+    if (precision := decision.get("precision", "fp32")) != "fp32":
+        text = f"precision {precision}, {text}"
     if alone_us != makespan_us:
         text += f"{duration(alone_us)} without contention, "
     text += f"lower bound {duration(bound_us)}, gap {gap:.1%}; {_origin(decision)}"

@@ -140,3 +140,10 @@ def test_competing_processes_are_planned_for_and_named(cli: Cli, tiny: Path, fol
 def test_choices_and_defaults_are_the_library_s() -> None:
     assert tuple(Verify) == MODES
     assert inspect.signature(compile_).parameters["time_limit"].default == DEFAULT_LIMIT
+
+
+def test_precision_is_taken_and_said(cli: Cli, tiny: Path, folder: Path) -> None:
+    result = cli("compile", tiny, "-t", "sd855", "--precision", "fp16")
+    assert result.code == 0
+    assert "target sd855, precision fp16, strategy ilp" in result.out
+    assert "precision fp16, strategy ilp" in cli("inspect", "tiny.hetpart").out

@@ -12,7 +12,7 @@ from hetpart.build import build
 from hetpart.compiler import Options
 from hetpart.errors import HetpartError
 from hetpart.runtime.emulate import default_sysroot, require_emulation
-from hetpart.verify import TOLERANCE
+from hetpart.verify import HALF_STORAGE_TOLERANCE, TOLERANCE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,6 +39,15 @@ def test_the_bundle_is_right_under_emulation(name: str, strategy: str, processor
     assert {row.processor for row in report.units if row.processor} >= processors
     for output, found in report.verify["outputs"].items():
         assert found["rel_l2"] <= TOLERANCE, output
+
+
+@pytest.mark.emulated
+@pytest.mark.parametrize("name", ["squeezenet", "mobilenetv2", pytest.param("resnet18", marks=pytest.mark.slow)])
+def test_float16_is_right_under_emulation(name: str, tmp_path: Path) -> None:
+    report = build(build_model(name), "sd855", tmp_path / "bundle", Options(precision="fp16"), verify="emulate")
+    assert "emulation" in report.verify["how"]
+    for output, found in report.verify["outputs"].items():
+        assert 1e-5 < found["rel_l2"] <= HALF_STORAGE_TOLERANCE, output
 
 
 @pytest.mark.emulated

@@ -14,7 +14,7 @@ from hetpart.errors import HetpartError
 from hetpart.targets import CpuCodegen, Target, load_target, target_names
 from hetpart.targets.machine import this_machine
 from hetpart.targets.read import read_target
-from hetpart.targets.schema import COMPUTE_CLASSES, INT8_CLASSES, MEMORY_CLASSES
+from hetpart.targets.schema import COMPUTE_CLASSES, HALF_CLASSES, INT8_CLASSES, MEMORY_CLASSES
 from hetpart.targets.table import Table
 
 SHIPPED = Path(sys.modules["hetpart.targets"].__file__ or "").parent
@@ -46,7 +46,9 @@ def test_every_shipped_target_is_complete(name: str) -> None:
     assert target.host.kind == "cpu"
     for processor in target.processors:
         if processor.cost is not None:
-            assert set(processor.cost.efficiency) == {*COMPUTE_CLASSES, *INT8_CLASSES, *MEMORY_CLASSES}
+            assert set(processor.cost.efficiency) == {
+                *COMPUTE_CLASSES, *INT8_CLASSES, *HALF_CLASSES, *MEMORY_CLASSES
+            }  # fmt: skip
     for source in ("cpu", "gpu"):
         assert target.link(source, {"cpu": "gpu", "gpu": "cpu"}[source]).fixed_us > 0
 
@@ -146,7 +148,7 @@ def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
         ("work_group = [8, 8, 1]", "work_group = [8, 8]", "work_group must be a list of three positive whole numbers"),
         ('source = "gpu"', 'source = "npu"', "links[0].source must be one of cpu, gpu, dsp, not 'npu'"),
         ('target = "cpu"', 'target = "gpu"', "links[0].target must be another processor than the source"),
-        ('mattr = ["+dotprod"]', "mattr = [1]", "processors.cpu.codegen.mattr must be a list of strings"),
+        ('mattr = ["+dotprod", "+fullfp16"]', "mattr = [1]", "processors.cpu.codegen.mattr must be a list of strings"),
         ("[facts]", "[facts]\nlist = [1]", "facts.list must be a string, a number"),
     ],
 )
@@ -266,11 +268,11 @@ def test_importing_targets_is_light() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
-def test_without_int8_classes_the_float32_ones_count(tmp_path: Path) -> None:
+def test_without_classes_of_other_types_the_float32_ones_count(tmp_path: Path) -> None:
     text = (SHIPPED / "sd855.toml").read_text()
-    plain = "\n".join(line for line in text.splitlines() if not line.startswith("int8_"))
+    plain = "\n".join(line for line in text.splitlines() if not line.startswith(("int8_", "fp16_")))
     (tmp_path / "plain.toml").write_text(plain)
     cost = load_target(str(tmp_path / "plain.toml")).host.cost
     assert cost is not None
-    for int8, float32 in INT8_CLASSES.items():
-        assert cost.efficiency[int8] == cost.efficiency[float32]
+    for other, float32 in (INT8_CLASSES | HALF_CLASSES).items():
+        assert cost.efficiency[other] == cost.efficiency[float32]

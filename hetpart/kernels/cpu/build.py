@@ -76,8 +76,8 @@ def host_isa() -> Isa:
     triple = f"{machine}-linux-gnu"
     host = tvm.get_global_func("tvm.codegen.llvm.GetHostCPUFeatures")()
     if machine == "aarch64":
-        dot = ("+dotprod",) if host.get("dotprod", False) else ()
-        return Isa(triple, name, ("+neon", *dot), lanes=4, registers=32)
+        further = (f"+{feature}" for feature in ("dotprod", "fullfp16") if host.get(feature, False))
+        return Isa(triple, name, ("+neon", *further), lanes=4, registers=32)
     has = {feature: bool(host.get(feature, False)) for feature in _X86_FEATURES}
     # Explicit both ways: under a hypervisor the processor's name promises other features than there are.
     mattr = tuple(f"{'+' if present else '-'}{feature}" for feature, present in has.items())
@@ -91,6 +91,7 @@ def host_isa() -> Isa:
 _X86_FEATURES = (
     "sse4.1", "avx", "avx2", "fma", "avx512f", "avx512vl", "avx512dq",  # what float code is made of
     "avx512bw", "avx512vnni", "avx512vbmi", "avxvnni",  # and int8 code
+    "f16c", "avx512fp16",  # and float16 code
 )  # fmt: skip
 
 

@@ -29,10 +29,10 @@ from hetpart.kernels.cpu.emit import (
     view,
     zero_halo,
 )
-from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
-from hetpart.kernels.cpu.steps import is_long, render
+from hetpart.kernels.cpu.packing import as_stored, pack_bias, pack_tiles
+from hetpart.kernels.cpu.steps import finish, is_long
 from hetpart.kernels.cpu.tiles import divisor, each_piece, on_piece, piece_count
-from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, vector, zeros
+from hetpart.kernels.cpu.vectors import Accumulators, cast, operand_vector, vector, zeros
 from hetpart.kernels.cpu.winograd_plan import WinogradPlan
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
@@ -68,7 +68,8 @@ def pack(spec: ConvSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple
     w = np.asarray(constants["w"], np.float32)
     w = w.reshape(spec.group, spec.out.c // spec.group, plan.reduction.channels, *spec.kernel)
     groups = [pack_tiles(steps, plan.channel_tiles, spec.out.block) for steps in plan.reduction.order(w)]
-    return (np.concatenate(groups), *pack_bias(constants, spec.out.blocks * spec.out.block))
+    weights = as_stored(np.concatenate(groups), spec.x.dtype)
+    return (weights, *pack_bias(constants, spec.out.blocks * spec.out.block, spec.x.dtype))
 
 
 def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
@@ -79,16 +80,16 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
     plan = conv_choice.plan(spec, isa)
     if isinstance(plan, WinogradPlan):
         return winograd.prim_func(spec, plan, symbol)
-    constants = [Plain((spec.group * plan.reduction.steps * plan.blocks * spec.out.block,))]
+    constants = [Plain((spec.group * plan.reduction.steps * plan.blocks * spec.out.block,), spec.x.dtype)]
     if spec.bias:
-        constants.append(Plain((spec.out.blocks * spec.out.block,)))
+        constants.append(Plain((spec.out.blocks * spec.out.block,), spec.x.dtype))
     flat = flattened(spec)
 
     def body(item: Expr, *buffers: Buffer) -> None:
         x, *operands = [view(b, m) for b, m in zip(buffers, (flat.x, *flat.operands), strict=False)]
         w, *bias = buffers[1 + len(operands) : -1]
         out = view(buffers[-1], flat.out)
-        _Kernel(flat, plan, x, operands, w, bias[0] if bias else None, out).item(item)
+        _Kernel(flat, plan, isa, x, operands, w, bias[0] if bias else None, out).item(item)
 
     return range_kernel(symbol, (spec.x, *spec.operands, *constants, spec.out), body)
 
@@ -97,7 +98,7 @@ def check(spec: ConvSpec) -> None:
     """Raise InternalError where the layouts break the contract of a convolution."""
     x, out = spec.x, spec.out
     check_blocked_operands(out, spec.operands)
-    if x.n != out.n or x.c % spec.group or out.c % spec.group:
+    if x.n != out.n or x.c % spec.group or out.c % spec.group or x.dtype != out.dtype:
         raise InternalError("kernel-layout", f"a convolution in {spec.group} groups cannot go from {x} to {out}")
     reach = [
         (size - 1) * stride + (taps - 1) * dilation + 1 - pad
@@ -120,6 +121,7 @@ class _Kernel:
 
     spec: ConvSpec
     plan: ConvPlan
+    isa: Isa
     x: Buffer
     operands: Sequence[Buffer]
     w: Buffer
@@ -177,20 +179,42 @@ class _Tile:
         return [(y + dy, x + dx) for dy in range(rows) for dx in range(columns)]
 
     def emit(self, chunk: Expr) -> None:
-        """One chunk of the reduction; sums of earlier chunks come from the output."""
+        """One chunk of the reduction."""
+        plan = self.kernel.plan
+        if plan.runs_per_chunk == 1 or plan.runs == 1:
+            self._run(chunk)
+            return
+        first = chunk * plan.runs_per_chunk
+        with T.serial(first, T.min(first + plan.runs_per_chunk, plan.runs)) as run:
+            self._run(run)
+
+    def _run(self, run: Expr) -> None:
+        """One run of the reduction; the sum of earlier runs comes from the output."""
         plan, lanes = self.kernel.plan, self.kernel.spec.out.block
-        acc = Accumulators([lanes] * self.vectors, len(self.pixels))
+        apart = self.kernel.spec.x.dtype == "float16"  # only then is the error of a run its own
+        acc = Accumulators([lanes] * self.vectors, len(self.pixels), plan.element)
         block = T.Bind(self.group * plan.blocks + self.first)
+
+        def stored(v: int, p: int) -> Expr:
+            return cast(self.kernel.out[self._place(block + v, self.pixels[p])], plan.element)
+
         _either(
-            plan.chunks,
-            T.EQ(chunk, 0),
+            plan.runs,
+            T.EQ(run, 0),
             lambda: acc.fill([self._bias(block + v) for v in range(self.vectors)]),
-            lambda: self._each(lambda v, p: acc.set(v, p, self.kernel.out[self._place(block + v, self.pixels[p])])),
+            lambda: (
+                acc.fill([zeros(lanes, plan.element)] * self.vectors)
+                if apart
+                else self._each(lambda v, p: acc.set(v, p, stored(v, p)))
+            ),
         )
-        self._reduce(acc, chunk)
+        self._reduce(acc, run)
+        if apart and plan.runs > 1:
+            with T.If(run > 0), T.Then():
+                self._each(lambda v, p: acc.set(v, p, acc.get(v, p) + stored(v, p)))
         _either(
-            plan.chunks,
-            T.EQ(chunk, plan.chunks - 1),
+            plan.runs,
+            T.EQ(run, plan.runs - 1),
             lambda: self._end(acc, block),
             lambda: self._each(lambda v, p: self._store(block + v, self.pixels[p], acc.get(v, p))),
         )
@@ -222,24 +246,28 @@ class _Tile:
         return self.image, block, out.halo.top + y, out.halo.left + x, vector(out.block)
 
     def _store(self, block: Expr, pixel: Pixel, value: Expr) -> None:
-        T.buffer_store(self.kernel.out, value, list(self._place(block, pixel)))
+        T.buffer_store(self.kernel.out, cast(value, self.kernel.spec.out.dtype), list(self._place(block, pixel)))
 
     def _bias(self, block: Expr) -> Expr:
         lanes = self.kernel.spec.out.block
-        return zeros(lanes) if self.kernel.b is None else self.kernel.b[vector(lanes, block * lanes)]
+        if self.kernel.b is None:
+            return zeros(lanes, self.kernel.plan.element)
+        return self.kernel.b[vector(lanes, block * lanes)]
 
     def _finish(self, total: Expr, block: Expr, pixel: Pixel) -> Expr:
         """The epilogue."""
         spec, buffers = self.kernel.spec, self.kernel.operands
         y, x = pixel
-        return render(
+        return finish(
             spec.steps,
             total,
             lambda i: operand_vector(buffers[i], spec.operands[i], self.image, block, y, x, spec.out.block),
+            spec.out.dtype,
+            self.kernel.isa if spec.out.dtype == "float16" else None,
         )
 
-    def _reduce(self, acc: Accumulators, chunk: Expr) -> None:
-        """Add the products of one chunk."""
+    def _reduce(self, acc: Accumulators, run: Expr) -> None:
+        """Add the products of one run."""
         plan, spec = self.kernel.plan, self.kernel.spec
         sums = plan.reduction
         unroll = divisor(sums.block, UNROLL // (self.vectors * len(self.pixels)))
@@ -261,12 +289,12 @@ class _Tile:
                 self._multiply_add(acc, sums.full, lane, step, kh, kw)
 
         if sums.full:
-            size = plan.choice.chunk
-            with T.serial(chunk * size, T.min(chunk * size + size, sums.full)) as b:
+            size = plan.run
+            with T.serial(run * size, T.min(run * size + size, sums.full)) as b:
                 self._over_taps(lambda *tap: block_tap(b, *tap))
         if sums.tail:
-            last = T.EQ(chunk, plan.chunks - 1)
-            _either(plan.chunks, last, lambda: self._over_taps(tail_tap), lambda: None)
+            last = T.EQ(run, plan.runs - 1)
+            _either(plan.runs, last, lambda: self._over_taps(tail_tap), lambda: None)
 
     def _over_taps(self, body: Callable[[Expr, Expr, Expr], None]) -> None:
         """Emit ``body(tap, kh, kw)`` in loops over the kernel."""

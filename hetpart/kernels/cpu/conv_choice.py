@@ -92,7 +92,7 @@ def shape_key(spec: ConvSpec) -> str:
     halo = f"{x.columns}x{x.rows}" if padded == "rows" else "0"
     return (
         f"{x.n}x{x.c}x{x.h}x{x.w}/{x.block}+{halo} {out.c}x{out.h}x{out.w}/{out.block} {window} g{spec.group} "
-        f"{padded} r{len(spec.operands)}"
+        f"{padded} r{len(spec.operands)}{'' if x.dtype == 'float32' else ' ' + x.dtype}"
     )
 
 

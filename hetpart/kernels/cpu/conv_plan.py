@@ -4,6 +4,9 @@ Two loop orders. Where the weights fit into the L2 cache, bands of rows are the 
 Where they do not, they stream: channel tiles are the outer loop unless it costs more to read the input again for each
 of them. The reduction is then cut into chunks whose weights stay in the L1 cache while they are applied to all pixels
 of the item; between chunks the partial sums lie in the output. Weights that stream or serve few pixels are prefetched.
+
+In float16 a sum is cut into runs of some `HALF_RUN` products, which are added up in the output: its rounding errors
+grow with the length of a run and with their number, not with the length of the whole sum.
 """
 
 from __future__ import annotations
@@ -28,6 +31,12 @@ CHUNK_WEIGHTS_BYTES = 32 << 10
 
 BAND_INPUT_BYTES = 16 << 10
 """Input of one band that is worth keeping in L1 while the channel tiles pass over it."""
+
+HALF_RUN = 128
+"""Products that are added one after the other in float16, where more than one channel block fits into a run."""
+
+HALF_LONGEST = 400
+"""The same where a channel block times the kernel is more; what is longer is added in float32."""
 
 ITEMS = 16
 """Big layers have at least so many work items, for four cores to share."""
@@ -55,6 +64,17 @@ class Reduction:
     @property
     def steps(self) -> int:
         return self.channels * self.taps
+
+    @property
+    def longest(self) -> int:
+        """Products of the parts that no run divides: the taps of one block, or of the tail."""
+        return self.taps * max(min(1, self.full) * self.block, self.tail)
+
+    @property
+    def half_run(self) -> int:
+        """Blocks of a run in float16; the runs are about equal."""
+        limit = max(1, HALF_RUN // (self.block * self.taps))
+        return max(1, -(-self.full // max(1, -(-self.full // limit))))
 
     def order(self, w: np.ndarray) -> np.ndarray:
         """(groups, outputs, channels, kh, kw) as (groups, steps, outputs)."""
@@ -95,6 +115,8 @@ class ConvPlan:
         channel_tiles: these blocks in tiles.
         rows: output rows in tiles.
         columns: output columns in tiles.
+        run: input blocks that are added in registers, before the sum joins that in the output.
+        element: type in which that is done.
     """
 
     choice: Direct
@@ -103,26 +125,40 @@ class ConvPlan:
     channel_tiles: tuple[Run, ...]
     rows: tuple[Run, ...]
     columns: tuple[Run, ...]
+    run: int
+    element: str
 
     @property
     def bands(self) -> int:
         return -(-piece_count(self.rows) // self.choice.band)
 
     @property
+    def runs(self) -> int:
+        return max(1, -(-self.reduction.full // self.run))
+
+    @property
+    def runs_per_chunk(self) -> int:
+        return max(1, self.choice.chunk // self.run)
+
+    @property
     def chunks(self) -> int:
-        return max(1, -(-self.reduction.full // self.choice.chunk))
+        return -(-self.runs // self.runs_per_chunk)
 
     @staticmethod
     def of(spec: ConvSpec, choice: Direct) -> ConvPlan:
         spec, tile = flattened(spec), choice.tile
-        blocks = _blocks(spec)
+        blocks, reduction, run, element = _blocks(spec), _reduction(spec), choice.chunk, "float32"
+        if spec.x.dtype == "float16" and reduction.longest <= HALF_LONGEST:
+            run, element = reduction.half_run, "float16"
         return ConvPlan(
             choice,
-            _reduction(spec),
+            reduction,
             blocks,
             even_runs(blocks, tile.vectors),
             even_runs(spec.out.h, tile.rows),
             even_runs(spec.out.w, tile.columns),
+            run,
+            element,
         )
 
 
@@ -130,7 +166,8 @@ def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_o
     """A good choice by counting loads and bytes; what is given is kept."""
     spec = flattened(spec)
     x, reduction, blocks = spec.x, _reduction(spec), _blocks(spec)
-    weights_bytes = reduction.steps * blocks * spec.group * spec.out.block * 4
+    size_bytes = np.dtype(x.dtype).itemsize
+    weights_bytes = reduction.steps * blocks * spec.group * spec.out.block * size_bytes
     streams = weights_bytes > isa.l2_bytes // 2
     cold = streams or x.n * spec.out.h * spec.out.w <= FEW_PIXELS
     if tile is None:
@@ -138,7 +175,7 @@ def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_o
     tile_rows, tile_columns = -(-spec.out.h // tile.rows), -(-spec.out.w // tile.columns)
     channel_tiles = -(-blocks // tile.vectors)
     tiles = x.n * spec.group * channel_tiles
-    row_bytes = tile.rows * spec.strides[0] * x.w * x.c * 4
+    row_bytes = tile.rows * spec.strides[0] * x.w * x.c * size_bytes
     band = max(1, min(BAND_INPUT_BYTES // row_bytes, tile_rows * tiles // ITEMS, tile_rows))
     if channels_outer is None:
         input_again_bytes = x.size_bytes * (channel_tiles - 1) if x.size_bytes > isa.l2_bytes // 2 else 0
@@ -146,7 +183,7 @@ def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_o
     chunk = max(1, reduction.full)
     if channels_outer:
         band = -(-tile_rows // min(tile_rows, -(-ITEMS // tiles)))
-        step_bytes = reduction.block * reduction.taps * tile.vectors * spec.out.block * 4
+        step_bytes = reduction.block * reduction.taps * tile.vectors * spec.out.block * size_bytes
         if band * tile_columns >= 8:  # pixels enough to make up for reading and writing partial sums
             chunk = max(1, CHUNK_WEIGHTS_BYTES // step_bytes)
     return Direct(tile, channels_outer, band, chunk, AHEAD if cold else 0)
@@ -155,7 +192,7 @@ def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_o
 def ranked_tiles(spec: ConvSpec, isa: Isa, weight_loads: int) -> list[TileShape]:
     """`rank_tiles` for the (flattened) convolution."""
     spec = flattened(spec)
-    wide = -(-spec.out.block // isa.lanes)
+    wide = -(-spec.out.block // isa.lanes_of(spec.x.dtype))
     return rank_tiles(_blocks(spec), spec.out.h, spec.out.w, isa, wide, weight_loads)
 
 

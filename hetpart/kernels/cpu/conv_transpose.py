@@ -27,8 +27,8 @@ from hetpart.kernels.cpu.emit import (
     row_extent,
     zero_halo,
 )
-from hetpart.kernels.cpu.steps import render
-from hetpart.kernels.cpu.vectors import operand_vector, vector
+from hetpart.kernels.cpu.steps import finish
+from hetpart.kernels.cpu.vectors import cast, operand_vector, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvTransposeSpec
 
@@ -82,13 +82,15 @@ def prim_func(spec: ConvTransposeSpec, isa: Isa, symbol: str) -> Any:
                         with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
                             value = _input(spec, x, image, block, row, first + q + phase.shift(spec, kw), channel, v)
                             old = acc[q * out.block + v]
+                            value = cast(value, "float32")
                             T.buffer_store(acc, old + value * w[block, kh, channel, kw, v], [q * out.block + v])
             with T.unroll(0, width) as q:
                 column = (first + q) * spec.strides[1] + phase.index
-                value = render(
+                value = finish(
                     spec.steps,
                     acc[vector(out.block, q * out.block)],
                     lambda i: operand_vector(operands[i], spec.operands[i], image, block, y, column, out.block),
+                    out.dtype,
                 )
                 at = [image, block, out.halo.top + y, out.halo.left + column, vector(out.block)]
                 T.buffer_store(result, value, at)

@@ -11,6 +11,7 @@ This is the part of hetpart.kernels.cpu.conv for which `suits` holds; the specs 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +21,10 @@ from tvm import tirx
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.graph.layout import Plain
+from hetpart.kernels.cpu.conv_plan import HALF_LONGEST
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, range_kernel, zero_halo
-from hetpart.kernels.cpu.packing import pack_bias
-from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.packing import as_stored, pack_bias
+from hetpart.kernels.cpu.steps import finish
 from hetpart.kernels.cpu.tiles import each_piece, even_runs
 from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, splat, vector, zeros
 from hetpart.kernels.isa import Isa
@@ -51,15 +53,17 @@ def pack(spec: ConvSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple
     w = np.asarray(constants["w"], np.float32)
     w = np.pad(w, ((0, out.blocks * out.block - out.c), (0, 0), (0, 0), (0, 0)))
     packed = w.reshape(out.blocks, out.block, *w.shape[1:]).transpose(0, 3, 4, 2, 1)
-    return (np.ascontiguousarray(packed), *pack_bias(constants, out.blocks * out.block))
+    weights = as_stored(np.ascontiguousarray(packed), out.dtype)
+    return (weights, *pack_bias(constants, out.blocks * out.block, out.dtype))
 
 
 def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
     """``(x, operands..., w[, b], out, lo, hi)``."""
     out = spec.out
-    constants = [Plain((out.blocks, *spec.kernel, spec.x.c // spec.group, out.block))]
+    constants = [Plain((out.blocks, *spec.kernel, spec.x.c // spec.group, out.block), out.dtype)]
     if spec.bias:
-        constants.append(Plain((out.blocks * out.block,)))
+        constants.append(Plain((out.blocks * out.block,), out.dtype))
+    element = "float32" if spec.macs // math.prod(out.shape) > HALF_LONGEST else out.dtype
     columns = even_runs(out.w, _tile_pixels(out.w, isa))
     band = _band(spec)
 
@@ -69,16 +73,17 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
         image, block, first = decode(item, (out.n, out.blocks, -(-out.h // band)))
 
         def tile(y: Expr, column: Expr, pixels: int) -> None:
-            acc = Accumulators([out.block], pixels)
-            acc.fill([zeros(out.block) if b is None else b[vector(out.block, block * out.block)]])
+            acc = Accumulators([out.block], pixels, element)
+            acc.fill([zeros(out.block, element) if b is None else b[vector(out.block, block * out.block)]])
             _Tile(spec, x, w, image, block, y, column).add_products(acc)
             for p in range(pixels):
-                value = render(
+                value = finish(
                     spec.steps,
                     acc.get(0, p),
                     lambda i, at=column + p: operand_vector(  # type: ignore[misc]  # a default cannot be annotated
                         operands[i], spec.operands[i], image, block, y, at, out.block
                     ),
+                    out.dtype,
                     isa,
                 )
                 place = [image, block, out.halo.top + y, out.halo.left + column + p, vector(out.block)]
@@ -144,8 +149,8 @@ class _Tile:
         first = T.Bind(self.block * lanes // self.outputs)
         final = T.min((self.block * lanes + lanes - 1) // self.outputs, last)
         with T.serial(first, final + 1) as group:
-            own = Accumulators([lanes], acc.pixels)
-            own.fill([zeros(lanes)])
+            own = Accumulators([lanes], acc.pixels, acc.element)
+            own.fill([zeros(lanes, acc.element)])
             channel = T.Bind(group * self.inputs)
             block = self.spec.x.block
 
@@ -158,7 +163,7 @@ class _Tile:
             position = tirx.Ramp(0, 1, lanes)
             inside = tirx.all(position >= splat(start, lanes), position < splat(start + self.outputs, lanes))
             for p in range(acc.pixels):
-                acc.set(0, p, acc.get(0, p) + tirx.Select(inside, own.get(0, p), zeros(lanes)))
+                acc.set(0, p, acc.get(0, p) + tirx.Select(inside, own.get(0, p), zeros(lanes, acc.element)))
 
     def _over_taps(self, acc: Accumulators, read: Callable[[Expr, Expr, Expr], Expr]) -> None:
         """Add weights times ``read(stored row, stored column, j)`` for all taps and the `j` channels of a group."""

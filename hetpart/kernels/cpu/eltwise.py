@@ -26,7 +26,7 @@ from hetpart.kernels.cpu.emit import (
     zero_halo,
 )
 from hetpart.kernels.cpu.runs import map_vectors
-from hetpart.kernels.cpu.steps import render
+from hetpart.kernels.cpu.steps import finish, render
 from hetpart.kernels.cpu.strided import Nest, broadcast_nest, for_each_run
 from hetpart.kernels.cpu.vectors import operand_vector, splat, vector
 from hetpart.kernels.isa import Isa
@@ -49,13 +49,14 @@ def prim_func(spec: EltwiseSpec, isa: Isa, symbol: str) -> Any:
         raise InternalError("kernel-layout", "an elementwise kernel mixes blocked and row-major tensors")
     arguments = (spec.x, *spec.operands, spec.out)
     if isinstance(spec.out, Blocked):
-        return range_kernel(symbol, arguments, _blocked_body(spec, spec.out))
+        return range_kernel(symbol, arguments, _blocked_body(spec, spec.out, isa))
     plain_float32(*arguments)
     return range_kernel(symbol, arguments, _plain_body(spec, spec.out, isa))
 
 
-def _blocked_body(spec: EltwiseSpec, out: Blocked) -> Any:
+def _blocked_body(spec: EltwiseSpec, out: Blocked, isa: Isa) -> Any:
     check_blocked_operands(out, (spec.x, *spec.operands))
+    half = isa if out.dtype == "float16" else None
 
     def body(item: Expr, x: Buffer, *rest: Buffer) -> None:
         operands, result = rest[:-1], rest[-1]
@@ -66,7 +67,9 @@ def _blocked_body(spec: EltwiseSpec, out: Blocked) -> Any:
             def element(buffer: Buffer, layout: Any) -> Expr:
                 return operand_vector(buffer, layout, image, block, y, column, out.block)
 
-            value = render(spec.steps, element(x, spec.x), lambda i: element(operands[i], spec.operands[i]))
+            value = finish(
+                spec.steps, element(x, spec.x), lambda i: element(operands[i], spec.operands[i]), out.dtype, half
+            )
             at = [image, block, out.halo.top + y, out.halo.left + column, vector(out.block)]
             T.buffer_store(result, value, at)
 

@@ -21,6 +21,7 @@ from hetpart.kernels.cpu.emit import (
     row_extent,
     zero_halo,
 )
+from hetpart.kernels.cpu.vectors import cast
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import GlobalPoolSpec
 
@@ -54,11 +55,11 @@ def prim_func(spec: GlobalPoolSpec, isa: Isa, symbol: str) -> Any:
             x_map,
             -math.inf if spec.mode == "max" else 0.0,
             combine,
-            lambda row, column, v: blocked_element(x, x_map, image, block, row, column, v),
+            lambda row, column, v: cast(blocked_element(x, x_map, image, block, row, column, v), "float32"),
             total,
         )
         with T.vectorized(0, out.block) as v:
             value = total[v] if spec.mode == "max" else total[v] / T.float32(x_map.h * x_map.w)
-            T.buffer_store(result, value, [image, block, out.halo.top, out.halo.left, v])
+            T.buffer_store(result, cast(value, out.dtype), [image, block, out.halo.top, out.halo.left, v])
 
     return range_kernel(symbol, (x_map, out), body)

@@ -24,8 +24,8 @@ from hetpart.kernels.cpu.emit import (
     registers,
     zero_halo,
 )
-from hetpart.kernels.cpu.steps import render
-from hetpart.kernels.cpu.vectors import operand_vector, vector
+from hetpart.kernels.cpu.steps import finish
+from hetpart.kernels.cpu.vectors import cast, operand_vector, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import InstanceNormSpec
 
@@ -59,7 +59,7 @@ def prim_func(spec: InstanceNormSpec, isa: Isa, symbol: str) -> Any:
         mean, factor = registers((out.block,)), registers((out.block,))
 
         def element(y: Expr, column: Expr, v: Expr) -> Expr:
-            return blocked_element(x, x_map, image, block, y, column, v)
+            return cast(blocked_element(x, x_map, image, block, y, column, v), "float32")
 
         def average(value: Callable[[Expr, Expr, Expr], Expr], target: Buffer) -> None:
             reduce_plane(x_map, 0.0, lambda a, b: a + b, value, target)
@@ -77,13 +77,13 @@ def prim_func(spec: InstanceNormSpec, isa: Isa, symbol: str) -> Any:
         with T.serial(0, out.h) as y:
             zero_halo(result, out, image, block, y)
             with T.serial(0, out.w) as column:
-                value = operand_vector(x, x_map, image, block, y, column, out.block) - mean[lanes]
+                value = cast(operand_vector(x, x_map, image, block, y, column, out.block), "float32") - mean[lanes]
                 value = value * factor[lanes] + bias[block, lanes]
 
                 def operand(i: int) -> Expr:
                     return operand_vector(operands[i], spec.operands[i], image, block, y, column, out.block)
 
-                value = render(spec.steps, value, operand)
+                value = finish(spec.steps, value, operand, out.dtype)
                 T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, lanes])
 
     per_lane = Plain((out.blocks, out.block))

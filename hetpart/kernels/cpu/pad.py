@@ -13,6 +13,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, locate_row, range_kernel, row_extent, zero_halo
+from hetpart.kernels.cpu.vectors import cast
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import PadSpec
 
@@ -45,7 +46,7 @@ def prim_func(spec: PadSpec, isa: Isa, symbol: str) -> Any:
 
         def fill(begin: int, end: int) -> None:
             with T.serial(begin, end) as column, T.vectorized(0, out.block) as v:
-                write(T.float32(spec.value), column, v)
+                write(cast(T.float32(spec.value), out.dtype), column, v)
 
         def copy(row: Expr, begin: int, end: int, source: Callable[[Expr], Expr]) -> None:
             with T.serial(begin, end) as column, T.vectorized(0, out.block) as v:

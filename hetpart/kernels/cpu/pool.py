@@ -7,6 +7,7 @@ columns; all others form register tiles in which every kernel column counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +17,11 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, locate_row, range_kernel, registers, row_extent, zero_halo
+from hetpart.kernels.cpu.vectors import cast
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import PoolSpec, QPoolSpec
+
+_REAL = ("float32", "float16")
 
 UNROLLED_TAPS = 16
 """Wider kernels loop over their columns instead of unrolling them, to bound the code size."""
@@ -37,17 +41,16 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
     """``(x, out, lo, hi)``; raises HetpartError ``empty-window`` where a window holds no pixel of the image."""
     check(spec)
     out = spec.out
-    if spec.x.dtype != out.dtype or (out.dtype != "float32" and spec.mode != "max"):
+    if spec.x.dtype != out.dtype or (out.dtype not in _REAL and spec.mode != "max"):
         raise InternalError("kernel-layout", f"{spec.mode} pooling cannot go from {spec.x} to {out}")
     ranges = [taps(spec, 1, column) for column in range(out.w)]
     inner = [column for column in range(out.w) if ranges[column] == (0, spec.kernel[1])]
     first, last = (inner[0], inner[-1] + 1) if inner else (out.w, out.w)
-    neutral = (
-        tirx.min_value(out.dtype)
-        if spec.mode == "max" and out.dtype != "float32"
-        else T.float32("-inf" if spec.mode == "max" else 0.0)
-    )
-    tile = max(1, min(8, (isa.registers - 4) // max(1, out.block // isa.lanes)))
+    element = "float32" if spec.mode == "average" else out.dtype
+    neutral = tirx.min_value(element)
+    if element in _REAL:
+        neutral = tirx.const(-math.inf if spec.mode == "max" else 0.0, element)
+    tile = max(1, min(8, (isa.registers - 4) // max(1, out.block // isa.lanes_of(element))))
 
     def body(item: Expr, x: Buffer, result: Buffer) -> None:
         image, block, y = locate_row(item, out)
@@ -61,7 +64,7 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
 
         def window(column: Expr, width: int, tap_lo: int, tap_hi: int, columns_counted: int) -> None:
             """Outputs `column` ... `column` + `width` - 1, all with the same kernel columns."""
-            acc = registers((width * out.block,), out.dtype)
+            acc = registers((width * out.block,), element)
             with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
                 T.buffer_store(acc, neutral, [q * out.block + v])
             loop = T.unroll if tap_hi - tap_lo <= UNROLLED_TAPS else T.serial
@@ -69,14 +72,15 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
                 row = spec.x.halo.top + start + kh * spec.dilations[0]
                 source = (column + q) * spec.strides[1] - spec.pads[1] + kw * spec.dilations[1]
                 with T.vectorized(0, out.block) as v:
-                    value = x[image, block, row, spec.x.halo.left + source, v]
+                    value = cast(x[image, block, row, spec.x.halo.left + source, v], element)
                     old = acc[q * out.block + v]
                     T.buffer_store(acc, T.max(old, value) if spec.mode == "max" else old + value, [q * out.block + v])
             with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
                 value = acc[q * out.block + v]
                 if spec.mode == "average":
                     value = value / T.cast(counted * columns_counted, "float32")
-                T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column + q, v])
+                at = [image, block, out.halo.top + y, out.halo.left + column + q, v]
+                T.buffer_store(result, cast(value, out.dtype), at)
 
         for column in [*range(first), *range(last, out.w)]:
             tap_lo, tap_hi = ranges[column]

@@ -16,7 +16,7 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Layout
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, range_kernel, view, zero_halo
-from hetpart.kernels.cpu.vectors import power_of_two_pieces, vector
+from hetpart.kernels.cpu.vectors import cast, power_of_two_pieces, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import RepackSpec
 
@@ -52,6 +52,7 @@ def prim_func(spec: RepackSpec, isa: Isa, symbol: str) -> Any:
                 k = T.Bind(block * lanes + lane - first_channel)
                 with T.If(T.And(k >= 0, k < channels)), T.Then(), T.serial(0, w) as column:
                     value = x[_position(source, image, k, y, column)]
+                    value = cast(value, target.dtype)
                     T.buffer_store(out, value, _position(target, image, spec.channel + k, y, column))
 
         if not isinstance(target, Blocked):
@@ -67,6 +68,7 @@ def prim_func(spec: RepackSpec, isa: Isa, symbol: str) -> Any:
         with T.If(index < whole):
             with T.Then(), T.serial(0, w) as column, T.vectorized(0, target.block) as v:
                 value = x[image, index, source.halo.top + y, source.halo.left + column, v]
+                value = cast(value, target.dtype)
                 T.buffer_store(out, value, [image, block, target.halo.top + y, target.halo.left + column, v])
             if shared:
                 with T.Else():
@@ -90,7 +92,7 @@ def _nhwc_func(spec: RepackSpec, symbol: str) -> Any:
 
         def copy(first: Expr, column: Expr, width: int) -> None:
             value = source[_vector_position(x, image, first, y, column, width)]
-            T.buffer_store(target, value, _vector_position(out, image, first, y, column, width))
+            T.buffer_store(target, cast(value, out.dtype), _vector_position(out, image, first, y, column, width))
 
         with T.serial(0, x.w) as column:
             if full:
@@ -112,8 +114,9 @@ def _vector_position(layout: Blocked, image: Expr, first: Expr, y: Expr, x: Expr
 
 def _check(spec: RepackSpec) -> None:
     x, out = spec.maps
-    if x.dtype != out.dtype or x.dtype not in ("float32", "int8", "uint8"):
-        raise InternalError("kernel-layout", f"a copy keeps the type: {x} to {out}")
+    real = {x.dtype, out.dtype} <= {"float32", "float16"}
+    if not real and (x.dtype != out.dtype or x.dtype not in ("int8", "uint8")):
+        raise InternalError("kernel-layout", f"a copy changes no type but between float32 and float16: {x} to {out}")
     (n, c, h, w), (out_n, out_c, out_h, out_w) = x.shape, out.shape
     blocked = isinstance(x, Blocked) or isinstance(out, Blocked)
     if not blocked or (n, h, w) != (out_n, out_h, out_w) or spec.channel < 0 or spec.channel + c > out_c:

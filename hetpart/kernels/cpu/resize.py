@@ -14,6 +14,7 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.emit import Buffer, Expr, locate_row, range_kernel, row_extent, zero_halo
+from hetpart.kernels.cpu.vectors import cast
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ResizeSpec
 
@@ -57,6 +58,7 @@ def prim_func(spec: ResizeSpec, isa: Isa, symbol: str) -> Any:
                         _mix(source(1, 0, v), source(1, 1, v), weights[out.h + column]),
                         weights[y],
                     )
+                value = cast(value, out.dtype)
                 T.buffer_store(result, value, [image, block, out.halo.top + y, out.halo.left + column, v])
 
     weights = (Plain((out.h + out.w,)),) if spec.mode == "linear" else ()
@@ -65,7 +67,7 @@ def prim_func(spec: ResizeSpec, isa: Isa, symbol: str) -> Any:
 
 def _mix(low: Expr, high: Expr, weight: Expr) -> Expr:
     # exact at weights 0 and 1, unlike low + weight * (high - low); a neighbour of weight 0 is always a real pixel
-    return low * (T.float32(1) - weight) + high * weight
+    return cast(low, "float32") * (T.float32(1) - weight) + cast(high, "float32") * weight
 
 
 def _check(spec: ResizeSpec) -> None:

@@ -21,9 +21,13 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.graph.epilogue import Step
 from hetpart.kernels.cpu.emit import registers
+from hetpart.kernels.cpu.vectors import cast, element_of
 from hetpart.kernels.isa import Isa
 
 Expr = Any  # tvm PrimExpr of float32, scalar or vector
+
+HALF_MAX = 65504.0
+"""The largest float16."""
 
 
 def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr], isa: Isa | None = None) -> Expr:
@@ -31,14 +35,14 @@ def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]
 
     Args:
         steps: the epilogue.
-        acc: float32 expression, scalar or vector.
-        load_operand: the element(s) of operand `i` that belong to `acc`, with the same dtype as `acc`.
+        acc: float32 expression, scalar or vector; float16 where `keeps_half`.
+        load_operand: the element(s) of operand `i` that belong to `acc`, with as many lanes; cast to its type.
         isa: what the kernel is compiled for, where its epilogue counts: bounds take one instruction on aarch64 then.
     """
     one_instruction = isa is not None and isa.triple.startswith("aarch64")
     for step in steps:
         if step.operand is not None:
-            operand = load_operand(step.operand)
+            operand = cast(load_operand(step.operand), element_of(acc))
             left, right = (operand, acc) if step.reverse else (acc, operand)
             acc = _BINARY[step.op](left, right)
         elif one_instruction and step.op in ("relu", "clip"):
@@ -48,6 +52,28 @@ def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]
         else:
             acc = _UNARY[step.op](acc)
     return acc
+
+
+def finish(
+    steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr], stored: str, isa: Isa | None = None
+) -> Expr:
+    """`render`, rounded to the type in which the result is stored.
+
+    Steps that keep the range of float16 are done in it, where `acc` is; all others in float32.
+    """
+    if element_of(acc) == "float16" and not keeps_half(steps):
+        acc = cast(acc, "float32")
+    return cast(render(steps, acc, load_operand, isa), stored)
+
+
+def keeps_half(steps: Sequence[Step]) -> bool:
+    """Whether no value between the steps leaves float16's range unless the result does, and each rounds once."""
+    return {step.op for step in steps} <= _IN_HALF and sum(step.op in ("add", "sub") for step in steps) <= 1
+
+
+_IN_HALF = frozenset(
+    {"abs", "add", "clip", "hard_sigmoid", "hardswish", "leaky_relu", "max", "min", "neg", "prelu", "relu", "sub"}
+)
 
 
 def is_long(steps: Sequence[Step]) -> bool:
@@ -271,13 +297,13 @@ def _clamp(x: Expr, lo: float, hi: float) -> Expr:
 def _maximum(x: Expr, bound: float) -> Expr:
     """max(x, bound) that keeps NaN; LLVM makes one instruction of it."""
     x = _hold(x)
-    return _where(x < bound, bound, x)
+    return _where(x < constant(x, bound), bound, x)
 
 
 def _minimum(x: Expr, bound: float) -> Expr:
     """min(x, bound) that keeps NaN."""
     x = _hold(x)
-    return _where(x > bound, bound, x)
+    return _where(x > constant(x, bound), bound, x)
 
 
 def _neon_clamp(x: Expr, lo: float, hi: float) -> Expr:
@@ -303,8 +329,11 @@ def _where(condition: Expr, then: Expr | float, otherwise: Expr) -> Expr:
 
 
 def constant(like: Expr, value: float) -> Expr:
-    """`value` in as many lanes as `like` has."""
-    return tirx.const(value, _dtype("float32", like))
+    """`value` in as many lanes as `like` has, of its type; infinity beyond the range of float16."""
+    element = element_of(like)
+    if element == "float16" and abs(value) > HALF_MAX:
+        value = math.copysign(math.inf, value)
+    return tirx.const(value, _dtype(element, like))
 
 
 def _dtype(element: str, like: Expr) -> str:

@@ -24,8 +24,8 @@ def power_of_two_pieces(length: int) -> list[int]:
     return [1 << bit for bit in reversed(range(length.bit_length())) if length >> bit & 1]
 
 
-def zeros(lanes: int) -> Expr:
-    return tirx.const(0.0, dtype_of(lanes))
+def zeros(lanes: int, element: str = "float32") -> Expr:
+    return tirx.const(0.0, dtype_of(lanes, element))
 
 
 def splat(value: Expr, lanes: int) -> Expr:
@@ -35,6 +35,16 @@ def splat(value: Expr, lanes: int) -> Expr:
 
 def dtype_of(lanes: int, element: str = "float32") -> str:
     return f"{element}x{lanes}" if lanes > 1 else element
+
+
+def element_of(value: Expr) -> str:
+    """The type of the lanes of `value`."""
+    return str(value.ty.dtype).partition("x")[0]
+
+
+def cast(value: Expr, element: str) -> Expr:
+    """`value` with lanes of type `element`; nothing is done where they are."""
+    return value if element_of(value) == element else tirx.Cast(dtype_of(value.ty.dtype.lanes, element), value)
 
 
 def operand_vector(buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y: Expr, x: Expr, lanes: int) -> Expr:
@@ -53,6 +63,7 @@ class Accumulators:
     def __init__(self, widths: Sequence[int], pixels: int, element: str = "float32") -> None:
         self.widths = tuple(widths)
         self.pixels = pixels
+        self.element = element
         self._variables = [[registers((1,), dtype_of(width, element)) for _ in range(pixels)] for width in widths]
 
     def get(self, v: int, pixel: int) -> Expr:
@@ -64,17 +75,18 @@ class Accumulators:
     def fill(self, values: Sequence[Expr]) -> None:
         """Set all pixels of vector `v` to ``values[v]``."""
         for v, value in enumerate(values):
-            value = T.Bind(value)
+            value = T.Bind(cast(value, self.element))
             for p in range(self.pixels):
                 self.set(v, p, value)
 
     def add_product(self, v: int, pixel: int, a: Expr, b: Expr) -> None:
-        self.set(v, pixel, self.get(v, pixel) + a * b)
+        self.set(v, pixel, self.get(v, pixel) + cast(a, self.element) * cast(b, self.element))
 
     def rank_one(self, weights: Sequence[Expr], inputs: Sequence[Expr]) -> None:
         """``acc[v, p] += weights[v] * inputs[p]``: vectors times scalars."""
-        bound = [T.Bind(weight) for weight in weights]
+        bound = [T.Bind(cast(weight, self.element)) for weight in weights]
         for p, value in enumerate(inputs):
+            value = cast(value, self.element)
             copies = {width: T.Bind(splat(value, width)) for width in dict.fromkeys(self.widths)}
             for v, weight in enumerate(bound):
                 self.add_product(v, p, weight, copies[self.widths[v]])

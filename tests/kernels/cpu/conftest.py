@@ -77,7 +77,7 @@ def _outside(layout: Blocked) -> np.ndarray:
 def _stored(array: np.ndarray, layout: Layout, dirty_halo: bool) -> np.ndarray:
     stored = _copy(pack(array, layout))
     if isinstance(layout, Blocked):
-        dirt = np.nan if layout.dtype == "float32" else 0x5D
+        dirt = np.nan if layout.dtype in ("float32", "float16") else 0x5D
         if layout.c % layout.block:
             stored[:, -1, ..., layout.c % layout.block :] = dirt
         if dirty_halo:

@@ -1,0 +1,159 @@
+"""``--precision fp16``: networks compute in float16 within a stated error, or are refused with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from examples.quantise import quantise
+from hetpart import targets
+from hetpart.build import build
+from hetpart.bundle.read import read_bundle
+from hetpart.codegen.isa import target_isa
+from hetpart.compiler import Options, decide
+from hetpart.errors import HetpartError
+from hetpart.graph.layout import Blocked, Plain
+from hetpart.phases import Phases
+from hetpart.targets import load_target
+from hetpart.verify import HALF_STORAGE_TOLERANCE
+
+FP16 = Options(precision="fp16")
+
+
+def network() -> onnx.ModelProto:
+    """Every kind of unit that works on maps, with pieces of concatenations on and off the blocks of eight."""
+    random = np.random.default_rng(0)
+
+    def weight(name: str, *shape: int) -> onnx.TensorProto:
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        return numpy_helper.from_array((random.standard_normal(shape) * scale).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["image", "stem"], ["a0"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a0"], ["a"]),
+        helper.make_node("Conv", ["a", "deep", "bias"], ["b0"], pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["b0", "a"], ["b1"]),
+        helper.make_node("Sigmoid", ["b1"], ["gate"]),
+        helper.make_node("Mul", ["b1", "gate"], ["b"]),
+        helper.make_node("Conv", ["b", "single"], ["c"], group=24, pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["b", "point"], ["d"]),
+        helper.make_node("Concat", ["c", "d", "c"], ["e"], axis=1),
+        helper.make_node("MaxPool", ["e"], ["f"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("AveragePool", ["f"], ["g"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        helper.make_node("Resize", ["g", "", "scales"], ["h"], mode="linear"),
+        helper.make_node("InstanceNormalization", ["h", "ones", "shift"], ["i"]),
+        helper.make_node("ConvTranspose", ["i", "up"], ["j"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Pad", ["j", "pads"], ["k"], mode="reflect"),
+        helper.make_node("GlobalAveragePool", ["k"], ["l"]),
+        helper.make_node("Flatten", ["l"], ["m"]),
+        helper.make_node("Gemm", ["m", "head"], ["logits"]),
+        helper.make_node("Transpose", ["f"], ["rows"], perm=[0, 2, 3, 1]),
+    ]
+    constants = [
+        weight("stem", 24, 3, 3, 3), weight("deep", 24, 24, 3, 3), weight("bias", 24), weight("single", 24, 1, 3, 3),
+        weight("point", 12, 24, 1, 1), weight("up", 60, 40, 2, 2), weight("head", 40, 10),
+        numpy_helper.from_array(np.ones(60, np.float32), "ones"),
+        numpy_helper.from_array(np.ones(60, np.float32), "shift"),
+        numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales"),
+        numpy_helper.from_array(np.array([0, 0, 1, 1, 0, 0, 1, 1]), "pads"),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "network", [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 32, 32))],
+        [
+            helper.make_tensor_value_info("logits", TensorProto.FLOAT, (1, 10)),
+            helper.make_tensor_value_info("rows", TensorProto.FLOAT, (1, 8, 8, 60)),
+            helper.make_tensor_value_info("k", TensorProto.FLOAT, (1, 40, 34, 34)),
+        ],
+        constants,
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+def has_float16() -> bool:
+    return target_isa(load_target("host")).half_arithmetic
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "sd855",
+        pytest.param(
+            "host", marks=pytest.mark.skipif(not has_float16(), reason="this processor has no float16 arithmetic")
+        ),
+    ],
+)
+@pytest.mark.parametrize("level", ["O0", "O1"])
+def test_every_unit_is_right_in_float16(target: str, level: str, tmp_path: Path) -> None:
+    options = Options(precision="fp16", level=level)
+    report = build(network(), target, tmp_path / "out", options, verify="segments")
+    assert report.precision == "fp16"
+    assert {row.processor for row in report.units} <= {"cpu", None}
+    for found in report.verify["outputs"].values():
+        assert 1e-5 < found["rel_l2"] <= HALF_STORAGE_TOLERANCE
+    manifest = read_bundle(tmp_path / "out").manifest
+    assert (manifest.decision["precision"], manifest.decision["storage"]) == ("fp16", "float16")
+    assert {tensor.dtype for tensor in (*manifest.inputs, *manifest.outputs)} == {"float32"}
+
+
+def test_maps_are_float16_in_blocks_of_eight_and_all_else_float32() -> None:
+    decision = decide(network(), load_target("sd855"), FP16, Phases())
+    maps = [form for form in decision.assignment.layouts.values() if isinstance(form, Blocked)]
+    assert {form.dtype for form in maps} == {"float16"}
+    assert {form.block for form in maps} == {4, 8}  # the image has three channels
+    assert {form.dtype for form in decision.assignment.layouts.values() if isinstance(form, Plain)} == {"float32"}
+    classes = {cost.kernel_class for costs in decision.costs.values() for cost in costs.values()}
+    assert {"fp16_conv", "fp16_depthwise", "conv_transpose"} <= classes
+    assert {v["gpu"].reason for name, v in decision.verdicts.items() if name in decision.costs} == {"fp16"}
+
+
+def test_a_bundle_holds_the_weights_of_convolutions_in_half_the_bytes(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.random.default_rng(0).standard_normal((256, 256, 3, 3), np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], strides=[2, 2])], "conv",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 256, 9, 9))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 256, 4, 4))], [weights],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    sizes = {}
+    for precision in ("fp32", "fp16"):
+        build(model, "sd855", tmp_path / precision, Options(precision=precision), verify="none")
+        sizes[precision] = (tmp_path / precision / "weights.bin").stat().st_size
+    assert sizes["fp16"] == pytest.approx(sizes["fp32"] / 2, rel=0.01)
+
+
+def refused(model: onnx.ModelProto, target: str, options: Options = FP16) -> HetpartError:
+    with pytest.raises(HetpartError) as caught:
+        decide(model, load_target(target), options, Phases())
+    return caught.value
+
+
+def test_a_processor_without_float16_arithmetic_is_named(tmp_path: Path) -> None:
+    text = (Path(targets.__file__).parent / "sd855.toml").read_text().replace(', "+fullfp16"', "")
+    (tmp_path / "old.toml").write_text(text)
+    with pytest.raises(HetpartError) as caught:
+        build(network(), str(tmp_path / "old.toml"), tmp_path / "out", FP16)
+    assert caught.value.code == "no-float16"
+    assert "+fullfp16" in str(caught.value.hint)
+
+
+def test_a_quantised_model_is_refused() -> None:
+    assert refused(quantise(network()), "sd855").code == "fp16-quantised"
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    error = refused(network(), "sd855", Options(precision="bf16"))
+    assert (error.code, error.hint) == ("bad-option", "choose from fp32, fp16")
+
+
+def test_weights_beyond_float16_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = network()
+    point = next(tensor for tensor in model.graph.initializer if tensor.name == "point")
+    point.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(point) * np.float32(1e6), "point"))
+    with pytest.raises(HetpartError) as caught:
+        build(model, "sd855", tmp_path / "out", FP16)
+    assert caught.value.code == "float16-range"
+    assert not list(tmp_path.iterdir())
