@@ -220,9 +220,9 @@ def placed(placement: Placement, forecast: Forecast) -> Placed:
 
 
 def storage_of(decision: Decision, plan: Placed) -> str:
-    """The type in which the plan stores maps, be it in private memory alone: ``float16`` or ``float32``."""
+    """``float32``, or ``float16`` where private memory stores maps so; ``float16-arithmetic`` where the CPU does."""
     if decision.precision == "fp16":
-        return "float16"
+        return "float16-arithmetic"
     for unit in plan.private:
         codegen = decision.target.processor(plan.processor[unit]).codegen
         if isinstance(codegen, OpenclCodegen):

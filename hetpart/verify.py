@@ -23,14 +23,13 @@ TOLERANCE = 1e-4
 """Relative L2 error allowed for float32 outputs: about ten times what a deep network's reordered sums differ by."""
 
 HALF_TOLERANCE = 2e-2
-"""The same for models that compute in 16-bit floats."""
+"""The same for models that compute in 16-bit floats, and for ``--precision fp16``: a run of 128 products in float16 is
+off by up to 2e-3; what a deep network makes of that is averaged in logits (2e-3) and not in maps (7e-3)."""
 
 HALF_STORAGE_TOLERANCE = 5e-3
-"""The same for plans that store maps and weights in float16: the GPU's (`storage` of a target), or the CPU's, which
-then adds in float16 too (``--precision fp16``).
+"""The same for plans that compute in float32 but store maps and weights of the GPU in float16 (`storage` of a target).
 
-Each rounding is half a unit in the last place, 4.9e-4, at most; a run of 128 products in float16 adds 2e-3, and the
-sums of a network average them.
+Each rounding is half a unit in the last place, 4.9e-4, at most; the sums of a network average them.
 """
 
 
@@ -183,7 +182,8 @@ def _tolerance(dtype: np.dtype, spread: float, storage: str) -> float:
         return widened
     if dtype == np.float16:
         return max(widened, HALF_TOLERANCE)
-    return max(widened, HALF_STORAGE_TOLERANCE if storage == "float16" else TOLERANCE)
+    by_storage = {"float16": HALF_STORAGE_TOLERANCE, "float16-arithmetic": HALF_TOLERANCE}
+    return max(widened, by_storage.get(storage, TOLERANCE))
 
 
 def require_equal(

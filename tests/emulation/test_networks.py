@@ -12,7 +12,7 @@ from hetpart.build import build
 from hetpart.compiler import Options
 from hetpart.errors import HetpartError
 from hetpart.runtime.emulate import default_sysroot, require_emulation
-from hetpart.verify import HALF_STORAGE_TOLERANCE, TOLERANCE
+from hetpart.verify import HALF_TOLERANCE, TOLERANCE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,7 +47,7 @@ def test_float16_is_right_under_emulation(name: str, tmp_path: Path) -> None:
     report = build(build_model(name), "sd855", tmp_path / "bundle", Options(precision="fp16"), verify="emulate")
     assert "emulation" in report.verify["how"]
     for output, found in report.verify["outputs"].items():
-        assert 1e-5 < found["rel_l2"] <= HALF_STORAGE_TOLERANCE, output
+        assert 1e-5 < found["rel_l2"] <= HALF_TOLERANCE, output
 
 
 @pytest.mark.emulated

@@ -262,7 +262,7 @@ def _sign(x: Expr) -> Expr:
 
 def _leaky_relu(x: Expr, slope: Expr | float) -> Expr:
     x = _hold(x)
-    return _where(x < 0.0, x * slope, x)
+    return _where(x < 0.0, x * (constant(x, slope) if isinstance(slope, float) else slope), x)
 
 
 def _elu(x: Expr, alpha: float) -> Expr:

@@ -169,6 +169,8 @@ OTHERS = {
     "constant": PadSpec(SMALL, Blocked(2, 20, 7, 8, 8), "constant", (1, 2, 2, 1), 0.3),
     "a sum": EltwiseSpec(MAP, MAP, (Step("add", operand=0), Step("clip", (-3.4e38, 1e6))), (MAP,)),
     "a gate": EltwiseSpec(MAP, MAP, (Step("mul", operand=0), Step("mul_const", (0.25,))), (ONE,)),
+    "leaky": EltwiseSpec(MAP, MAP, (Step("leaky_relu", (0.1,)),)),
+    "bounds": EltwiseSpec(MAP, MAP, (Step("hardswish"), Step("neg"), Step("hard_sigmoid", (0.2, 0.5)))),
     "exponentials": EltwiseSpec(MAP, MAP, (Step("silu"), Step("add_const", (1e-3,)))),
     "transposed": ConvTransposeSpec(SMALL, Blocked(2, 12, 8, 10, 8), (2, 2), (2, 2), steps=(Step("relu"),)),
 }
