@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hetpart.targets.schema import INT8_CLASSES, Cluster, Processor, Target
+from hetpart.targets.schema import HALF_CLASSES, INT8_CLASSES, Cluster, Processor, Target
 
 _ABOUT = ("name", "title", "kind", "processors", "links")
 
@@ -71,7 +71,8 @@ def _rows(thing: Any, path: str, sources: Mapping[str, str], besides: tuple[str,
 
 
 def _derived(key: str) -> str:
-    return f"as {INT8_CLASSES[key]}, unless stated" if key in INT8_CLASSES else ""
+    classes = INT8_CLASSES | HALF_CLASSES
+    return f"as {classes[key]}, unless stated" if key in classes else ""
 
 
 def _words(value: Any) -> str:
