@@ -1,0 +1,105 @@
+"""Cutting labelled channels out of a model: constants are sliced, shapes and attributes that count channels follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from hetpart.passes.edit import Array, Editor, attribute, constant, integers, operand, shape_of
+from hetpart.passes.pruning.labels import Labelling, Role
+
+
+def unshare(graph: ir.Graph) -> None:
+    """Give each reader of a constant its own, so that layers are tied by what they compute only. No data is copied."""
+    editor = Editor(graph)
+    for value in list(graph.initializers.values()):
+        for node, index in list(value.uses())[1:]:
+            if value.const_value is not None:
+                node.replace_input_with(index, editor.constant(f"{node.name}/{value.name}", value.const_value))
+
+
+def cut(graph: ir.Graph, labelling: Labelling, dropped: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    """Remove every index whose label stands among `dropped`, in place."""
+    kept = {
+        value: [~np.isin(labelling.roots(axis), dropped) for axis in axes] for value, axes in labelling.axes.items()
+    }
+    editor = Editor(graph)
+    before = {value: shape_of(value) for value in kept}
+    for value, masks in kept.items():
+        if all(mask.all() for mask in masks):
+            continue
+        data = constant(value)
+        if data is not None:
+            value.const_value = ir.tensor(_slice(data, masks), name=value.name)
+        value.shape = ir.Shape([int(mask.sum()) for mask in masks])
+    for node in graph:
+        data_value = node.inputs[0] if node.inputs else None
+        if data_value is not None and any(
+            value is not None and value in before and shape_of(value) != before[value]
+            for value in (*node.inputs, *node.outputs)
+        ):
+            _recount(node, data_value, kept, before, editor)
+
+
+def _slice(data: Array, masks: list[np.ndarray[tuple[int], np.dtype[np.bool_]]]) -> Array:
+    for axis, mask in enumerate(masks):
+        if not mask.all():
+            data = np.compress(mask, data, axis=axis)
+    return data
+
+
+def _recount(
+    node: ir.Node,
+    data: ir.Value,
+    kept: dict[ir.Value, list[np.ndarray[tuple[int], np.dtype[np.bool_]]]],
+    before: dict[ir.Value, tuple[int, ...]],
+    editor: Editor,
+) -> None:
+    """Make attributes and shape operands of a node agree with the new shapes."""
+    after = shape_of(node.outputs[0])
+    if node.op_type in ("Conv", "ConvTranspose"):
+        if attribute(node, "group", 1) == before[data][1] != 1:
+            node.attributes.add(ir.AttrInt64("group", shape_of(data)[1]))
+    elif node.op_type in ("Reshape", "Expand"):
+        node.replace_input_with(1, editor.integers(f"{node.name}/shape", after))
+    elif node.op_type == "Resize" and integers(operand(node, 3)) is not None:
+        sizes = after
+        if axes := attribute(node, "axes", ()):
+            sizes = tuple(after[axis] for axis in axes)
+        node.replace_input_with(3, editor.integers(f"{node.name}/sizes", sizes))
+    elif node.op_type == "Split":
+        axis = attribute(node, "axis", 0) % len(after)
+        node.attributes.pop("num_outputs", None)
+        node.resize_inputs(2)
+        node.replace_input_with(1, editor.integers(f"{node.name}/split", [shape_of(v)[axis] for v in node.outputs]))
+    elif node.op_type == "Slice":
+        _recount_slice(node, kept[data], editor)
+
+
+def _recount_slice(
+    node: ir.Node, masks: list[np.ndarray[tuple[int], np.dtype[np.bool_]]], editor: Editor
+) -> None:
+    """Starts and ends count the indices that are left in front of them; an axis with another step lost nothing."""
+    starts, ends = integers(operand(node, 1)) or (), integers(operand(node, 2)) or ()
+    axes = integers(operand(node, 3)) or tuple(range(len(starts)))
+    new_starts, new_ends = list(starts), list(ends)
+    for position, axis in enumerate(axes):
+        mask = masks[axis]
+        if not mask.all():
+            start, end, _ = slice(starts[position], ends[position]).indices(len(mask))
+            new_starts[position], new_ends[position] = int(mask[:start].sum()), int(mask[:end].sum())
+    node.replace_input_with(1, editor.integers(f"{node.name}/starts", new_starts))
+    node.replace_input_with(2, editor.integers(f"{node.name}/ends", new_ends))
+
+
+def blank(labelling: Labelling, dropped: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+    """Zeros where weights read `dropped`: the model keeps its form and computes what it would without them."""
+    for (value, axis), role in labelling.roles.items():
+        data = constant(value)
+        if role is not Role.INPUT or data is None:
+            continue
+        mask = np.isin(labelling.roots(labelling.axes[value][axis]), dropped)
+        if mask.any():
+            data = np.array(data)
+            np.moveaxis(data, axis, 0)[mask] = 0
+            value.const_value = ir.tensor(data, name=value.name)
