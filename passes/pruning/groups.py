@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,14 @@ class Part:
     """One axis of one constant that a group runs along.
 
     Attributes:
+        node: the node that uses the constant.
         value: the constant.
         axis: its axis.
         role: what the axis does with the channels.
         positions: [channels, copies]: where on the axis each channel of the group lies.
     """
 
+    node: str
     value: ir.Value
     axis: int
     role: Role
@@ -56,50 +59,67 @@ class Group:
 
 def find_groups(graph: ir.Graph, labelling: Labelling) -> list[Group]:
     """All groups that some layer makes, in the order of the graph, frozen ones among them."""
-    axes: list[tuple[ir.Value, int, Role, Labels]] = []
+    axes = list(_axes(graph, labelling))
     maker: dict[int, str] = {}
-    seen: set[tuple[ir.Value, int]] = set()
-    for node in graph:
-        for value in node.inputs:
-            for axis in range(len(labelling.axes.get(value, ())) if value is not None else 0):
-                if value is None or (role := labelling.roles.get((value, axis))) is None or (value, axis) in seen:
-                    continue
-                seen.add((value, axis))
-                roots = labelling.roots(labelling.axes[value][axis])
-                axes.append((value, axis, role, roots))
-                if role is Role.FILTER:
-                    for root in roots.tolist():
-                        maker.setdefault(root, node.name or "")
     places: dict[int, list[int]] = {}
-    for index, (_, _, _, roots) in enumerate(axes):
-        for root in set(roots.tolist()) - {FIXED}:
+    for index, axis in enumerate(axes):
+        for root in axis.positions:
             places.setdefault(root, []).append(index)
+            if axis.role is Role.FILTER:
+                maker.setdefault(root, axis.node)
     alike: dict[tuple[tuple[int, ...], str | None], list[int]] = {}
     for root in maker:  # in the order of the graph
-        if root != FIXED:
-            alike.setdefault((tuple(places[root]), labelling.frozen(root)), []).append(root)
+        alike.setdefault((tuple(places[root]), labelling.frozen(root)), []).append(root)
     return [
-        _group(maker[roots[0]], roots, [axes[i] for i in indices], frozen, labelling)
+        _group(maker[roots[0]], roots, [axes[index] for index in indices], frozen, labelling)
         for (indices, frozen), roots in alike.items()
     ]
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """An axis of a constant: the node that uses it, and where on it each root lies."""
+
+    node: str
+    value: ir.Value
+    axis: int
+    role: Role
+    positions: dict[int, Labels]
+
+
+def _axes(graph: ir.Graph, labelling: Labelling) -> Iterator[_Axis]:
+    """The axes of all constants that do something with channels."""
+    table = labelling.table()
+    seen: set[ir.Value] = set()
+    for node in graph:
+        for value in node.inputs:
+            if value is None or value in seen:
+                continue
+            seen.add(value)
+            for axis, labels in enumerate(labelling.axes.get(value, ())):
+                role = labelling.roles.get((value, axis))
+                if role is not None:
+                    yield _Axis(node.name or "", value, axis, role, _positions(table[labels]))
+
+
+def _positions(roots: Labels) -> dict[int, Labels]:
+    """Root to the ascending positions at which it stands, in the order of the first of them."""
+    order = np.argsort(roots, kind="stable")
+    starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
+    runs = sorted(np.split(order, starts[1:]), key=lambda run: int(run[0])) if len(roots) else []
+    return {root: run for run in runs if (root := int(roots[run[0]])) != FIXED}
+
+
 def _group(
-    name: str,
-    roots: list[int],
-    axes: list[tuple[ir.Value, int, Role, Labels]],
-    frozen: str | None,
-    labelling: Labelling,
+    name: str, roots: list[int], axes: list[_Axis], frozen: str | None, labelling: Labelling
 ) -> Group:
     parts = []
-    for value, axis, role, own in axes:
-        order = np.argsort(own, kind="stable")
-        inside = order[np.isin(own[order], roots)]
-        by_root = {root: inside[own[inside] == root] for root in roots}
-        if len({len(where) for where in by_root.values()}) > 1:
-            frozen = frozen or f"its channels lie unequally often in '{value.name}'"
-            continue
-        parts.append(Part(value, axis, role, np.stack([by_root[root] for root in roots])))
+    for axis in axes:
+        rows = [axis.positions[root] for root in roots]
+        if len({len(row) for row in rows}) > 1:
+            frozen = frozen or f"its channels lie unequally often in '{axis.value.name}'"
+        else:
+            parts.append(Part(axis.node, axis.value, axis.axis, axis.role, np.stack(rows)))
     if frozen is None and not any(part.role is Role.INPUT for part in parts):
         frozen = "no weight reads it"
     couplings = dict.fromkeys(c for root in roots for c in labelling.couplings(root))

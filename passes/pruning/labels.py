@@ -72,8 +72,9 @@ class Labelling:
             label = parent[label]
         return label
 
-    def roots(self, labels: Labels) -> Labels:
-        return np.fromiter((self.root(int(label)) for label in labels), np.int64, len(labels))
+    def table(self) -> Labels:
+        """Label to root, for all labels at once."""
+        return np.array([self.root(label) for label in range(len(self._parent))], np.int64)
 
     def join(self, left: Labels, right: Labels, node: ir.Node) -> None:
         """Say that `left[i]` and `right[i]` go together because of `node`; with a fixed one, the other is frozen."""

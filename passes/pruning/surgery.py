@@ -20,9 +20,8 @@ def unshare(graph: ir.Graph) -> None:
 
 def cut(graph: ir.Graph, labelling: Labelling, dropped: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
     """Remove every index whose label stands among `dropped`, in place."""
-    kept = {
-        value: [~np.isin(labelling.roots(axis), dropped) for axis in axes] for value, axes in labelling.axes.items()
-    }
+    gone = np.isin(labelling.table(), dropped)
+    kept = {value: [~gone[axis] for axis in axes] for value, axes in labelling.axes.items()}
     editor = Editor(graph)
     before = {value: shape_of(value) for value in kept}
     for value, masks in kept.items():
@@ -94,11 +93,12 @@ def _recount_slice(
 
 def blank(labelling: Labelling, dropped: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
     """Zeros where weights read `dropped`: the model keeps its form and computes what it would without them."""
+    gone = np.isin(labelling.table(), dropped)
     for (value, axis), role in labelling.roles.items():
         data = constant(value)
         if role is not Role.INPUT or data is None:
             continue
-        mask = np.isin(labelling.roots(labelling.axes[value][axis]), dropped)
+        mask = gone[labelling.axes[value][axis]]
         if mask.any():
             data = np.array(data)
             np.moveaxis(data, axis, 0)[mask] = 0
