@@ -84,7 +84,9 @@ def build(
 
         def approve(bundle: Path) -> None:
             with phases.phase("verify"):
-                rehearsal = rehearse(verify, source, decision, plans, bundle, cache)
+                # what a lossy pass made is the truth for what comes after it
+                meant = source if decision.compression is None else decision.compression.model
+                rehearsal = rehearse(verify, meant, decision, plans, bundle, cache)
             report.verify = _verification(rehearsal)
 
         with phases.phase("write"):
@@ -156,7 +158,8 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
             "competing": decision.competing,
             "measured": asdict(measured_units(decision)),
             "origin": sorted({c.origin for costs in decision.costs.values() for c in costs.values()}),
-        },
+        }
+        | ({"compression": decision.compression.to_json()} if decision.compression is not None else {}),
     )
 
 

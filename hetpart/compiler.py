@@ -25,6 +25,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
+from hetpart.compression import Compression, compression_context
 from hetpart.cost.estimate import Cost, estimate
 from hetpart.errors import HetpartError
 from hetpart.forecast import Circumstances, Forecast, Forecasts, settle
@@ -34,7 +35,7 @@ from hetpart.graph.assign import Assignment, assign
 from hetpart.graph.units import UnitGraph
 from hetpart.oracle import Verdict, ensure_placeable, judge, why_shared
 from hetpart.partition import DEFAULT_LIMIT, Outcome, Placement, Problem, require_strategy, solve_all
-from hetpart.passes.base import Pass
+from hetpart.passes.base import Context, Pass
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeline, run_pipeline
 from hetpart.phases import Phases
@@ -89,7 +90,7 @@ class Decision:
 
     `precision` is that of the options. `shared` says per unit and processor why it works on shared buffers there; it is
     empty for private memory. `missing` says per unit on which processors the profile has no time for it; without a
-    profile it is empty.
+    profile it is empty. `compression` is None unless a pass changed what the model computes.
     """
 
     target: Target
@@ -104,14 +105,17 @@ class Decision:
     outcome: Outcome
     forecasts: Forecasts
     competing: int = 0
+    compression: Compression | None = None
 
     @property
     def placement(self) -> Placement:
         return self.outcome.placement
 
 
-def prepare(source: Model, options: Options, phases: Phases) -> tuple[UnitGraph, tuple[PassRecord, ...]]:
-    """Model file -> units."""
+def prepare(
+    source: Model, options: Options, phases: Phases, context: Context | None = None
+) -> tuple[UnitGraph, tuple[PassRecord, ...]]:
+    """Model file -> units; passes that compress look at `context` and leave their notes there."""
     passes: list[Pass] = [*optimisation_level(options.level), *parse_pipeline(options.passes)]
     with phases.phase("import"):
         model = import_model(source, shapes=options.shapes, dims=options.dims)
@@ -121,7 +125,7 @@ def prepare(source: Model, options: Options, phases: Phases) -> tuple[UnitGraph,
             if options.on_pass is not None:
                 options.on_pass(record, model)
 
-        records = run_pipeline(model, passes, verify_each=options.verify_each, on_pass=on_pass)
+        records = run_pipeline(model, passes, context, verify_each=options.verify_each, on_pass=on_pass)
         return fuse(model, epilogues=options.level != "O0"), tuple(records)
 
 
@@ -172,7 +176,8 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
     """
     require_strategy(options.strategy)
     half = _is_half(options.precision)
-    units, records = prepare(source, options, phases)
+    context = compression_context(target)
+    units, records = prepare(source, options, phases, context)
     if half and (quantised := next((unit for unit in units if unit.quantised is not None), None)):
         raise HetpartError(
             "fp16-quantised", "a quantised model computes in integers, not in float16", node=quantised.name,
@@ -195,9 +200,12 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
         outcome = solve_all(problem, options.strategy, options.limit)
         again = partial(require_strategy(options.strategy), limit=options.limit) if options.strategy == "ilp" else None
         outcome, forecasts = settle(outcome, Circumstances(problem, target), again)
+    compression = None
+    if any(step.lossy for step in parse_pipeline(options.passes)):
+        compression = Compression(units.model, tuple(context.notes))
     return Decision(
         target, options.precision, assignment, records, verdicts, shared, costs, missing, problem, outcome, forecasts,
-        options.competing,
+        options.competing, compression,
     )  # fmt: skip
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import ClassVar, Protocol
 
 import onnx_ir as ir
 
@@ -17,22 +18,52 @@ BARE_WORD = re.compile(r"[\w.+\-/:]+")
 """A text value that needs no quotes in a pipeline."""
 
 
+class Note(Protocol):
+    """What a pass has to say about its work, for ``--explain``, reports and manifests."""
+
+    def to_json(self) -> dict[str, object]:
+        """As plain JSON data."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What passes that compress may use beside the model, and where they leave notes.
+
+    Attributes:
+        target: name of the target; empty if there is none.
+        block: channels of a layout block there; 0 without a target.
+        predict_us: microseconds that a model in canonical form is estimated to take there; only shapes are looked at.
+        notes: notes of the passes, in order.
+    """
+
+    target: str = ""
+    block: int = 0
+    predict_us: Callable[[ir.Model], float] | None = None
+    notes: list[Note] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Pass:
     """Base of all passes.
 
     A pass keeps the model valid ONNX with a static type on every value, its inputs and outputs (names, order, types)
-    and, up to rounding, its function. Options are of type int, float, bool or str and have defaults.
+    and, unless it is lossy, its function up to rounding. Options are of type int, float, bool or str and have defaults.
 
     Attributes:
         name: kebab-case name in pipelines.
+        lossy: the pass changes the model's function, on purpose.
     """
 
     name: ClassVar[str]
+    lossy: ClassVar[bool] = False
 
     def apply(self, model: ir.Model) -> bool:
         """Change `model` in place; True if anything changed."""
         raise NotImplementedError(f"pass {type(self).__name__} has no apply method")
+
+    def run(self, model: ir.Model, context: Context) -> bool:
+        """As `apply`, for passes that look at the context too."""
+        return self.apply(model)
 
     def __str__(self) -> str:
         options = [

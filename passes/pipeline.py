@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import onnx_ir as ir
 
 from hetpart.errors import HetpartError, InternalError
-from hetpart.passes.base import BARE_WORD, Pass
+from hetpart.passes.base import BARE_WORD, Context, Pass
 from hetpart.passes.registry import pass_class
 
 
@@ -131,6 +131,7 @@ def _option_value(cls: type[Pass], key: str, text: str) -> int | float | bool | 
 def run_pipeline(
     model: ir.Model,
     passes: Sequence[Pass],
+    context: Context | None = None,
     *,
     verify_each: bool = False,
     on_pass: Callable[[PassRecord], None] | None = None,
@@ -140,6 +141,7 @@ def run_pipeline(
     Args:
         model: a model as `hetpart.frontend.import_model` returns it.
         passes: what to run.
+        context: what compressing passes know of the target, and where they leave notes.
         verify_each: after each pass run the ONNX checker, infer all shapes anew and compare, and, from the first
             ``canonicalise`` on, check the canonical form.
         on_pass: called after each pass (and its verification) with its record.
@@ -148,13 +150,14 @@ def run_pipeline(
         HetpartError: a pass refused the model; the message names the pass and those that ran before it.
         InternalError: a pass failed or left an invalid model, likewise.
     """
+    context = context or Context()
     records: list[PassRecord] = []
     canonical = False
     for step in passes:
         before = model.graph.num_nodes()
         start = time.perf_counter()
         try:
-            modified = step.apply(model)
+            modified = step.run(model, context)
             seconds = time.perf_counter() - start
             canonical = canonical or step.name == "canonicalise"
             if verify_each:

@@ -2,58 +2,97 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import onnx_ir as ir
 
 from hetpart.errors import HetpartError
-from hetpart.passes.base import Pass
-from hetpart.passes.pruning.groups import Group, find_groups
-from hetpart.passes.pruning.importance import importance
+from hetpart.passes.base import Context, Pass
+from hetpart.passes.pruning.allocate import ALLOCATIONS, Choice, allocate
+from hetpart.passes.pruning.groups import find_groups
+from hetpart.passes.pruning.importance import require_measure
+from hetpart.passes.pruning.report import pruning_note
 from hetpart.passes.pruning.rules import label
 from hetpart.passes.pruning.surgery import cut, unshare
+
+DEFAULT_MULTIPLE = 8
+"""Channels that a layer keeps a multiple of where no target says otherwise."""
 
 
 @dataclass(frozen=True)
 class PruneChannels(Pass):
     """Structured pruning.
 
+    Before, with two of four channels of %a unimportant::
+
+        %a = Conv(%x, @w1, @b1)     # @w1 [4, c, 3, 3]
+        %b = Relu(%a)
+        %y = Conv(%b, @w2, @b2)     # @w2 [k, 4, 3, 3]
+
+    After::
+
+        %a = Conv(%x, @w1', @b1')   # @w1' [2, c, 3, 3]
+        %b = Relu(%a)
+        %y = Conv(%b, @w2', @b2)    # @w2' [k, 2, 3, 3]
+
     Attributes:
-        ratio: share of the channels of each group to remove, in [0, 1).
-        importance: what decides which: see hetpart.passes.pruning.importance.
-        multiple: a layer keeps a multiple of this many channels; a group that would lose less than that stays.
+        ratio: share of channels to remove, in (0, 1).
+        importance: what decides which: one of hetpart.passes.pruning.importance.MEASURES.
+        multiple: a layer keeps a multiple of this many channels; 0 takes the target's vector width.
+        allocate: ``uniform`` removes the ratio from every group; ``latency`` the same share of all channels, where the
+            target gains most time per importance lost.
+        layers: ratios of single groups, ``"NAME:RATIO NAME:RATIO"``; 0 leaves a group alone.
     """
 
     name: ClassVar[str] = "prune-channels"
+    lossy: ClassVar[bool] = True
     ratio: float = 0.3
     importance: str = "l2"
-    multiple: int = 8
+    multiple: int = 0
+    allocate: str = "uniform"
+    layers: str = ""
 
     def apply(self, model: ir.Model) -> bool:
-        if not 0 <= self.ratio < 1:
-            raise HetpartError("bad-ratio", f"ratio must be at least 0 and below 1, not {self.ratio}")
-        if self.multiple < 1:
-            raise HetpartError("bad-multiple", f"multiple must be at least 1, not {self.multiple}")
+        return self.run(model, Context())
+
+    def run(self, model: ir.Model, context: Context) -> bool:
+        self._check(context)
         unshare(model.graph)
         labelling = label(model.graph)
-        dropped = [self._least(group) for group in find_groups(model.graph, labelling) if group.frozen is None]
-        labels = np.concatenate([np.empty(0, np.int64), *dropped])
-        cut(model.graph, labelling, labels)
-        return bool(len(labels))
+        groups = find_groups(model.graph, labelling)
+        choice = Choice(self.ratio, self.importance, self._multiple(context), self.allocate, self._ratios())
+        decisions, dropped = allocate(model, groups, choice, context)
+        context.notes.append(pruning_note(self, context, decisions))
+        if len(dropped):
+            cut(model.graph, labelling, dropped)
+        return bool(len(dropped))
 
-    def _least(self, group: Group) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Labels of the channels of a group that go."""
-        scores = importance(group, self.importance)
-        keep = kept_channels(len(group), self.ratio, self.multiple, group.copies)
-        order: np.ndarray[tuple[int], np.dtype[np.int64]] = group.labels[np.argsort(scores, kind="stable")]
-        return order[: len(group) - keep]
+    def _check(self, context: Context) -> None:
+        if not 0 < self.ratio < 1:
+            raise HetpartError("bad-ratio", f"ratio must be above 0 and below 1, not {self.ratio:g}")
+        if self.multiple < 0:
+            raise HetpartError("bad-multiple", f"multiple must not be negative, as {self.multiple} is")
+        require_measure(self.importance)
+        if self.allocate not in ALLOCATIONS:
+            hint = f"use {' or '.join(ALLOCATIONS)}"
+            raise HetpartError("unknown-allocation", f"there is no allocation '{self.allocate}'", hint=hint)
+        if self.allocate == "latency" and context.predict_us is None:
+            raise HetpartError("no-target", "allocate=latency needs a target", hint="give --target")
 
+    def _multiple(self, context: Context) -> int:
+        return self.multiple or context.block or DEFAULT_MULTIPLE
 
-def kept_channels(count: int, ratio: float, multiple: int, copies: int) -> int:
-    """How many of `count` channels stay so that `copies` times as many are a multiple of `multiple`; at least one."""
-    step = multiple // math.gcd(multiple, copies)
-    wanted = count * (1 - ratio)
-    return min(count, max(1, math.ceil(wanted / step - 1e-9)) * step)
+    def _ratios(self) -> dict[str, float]:
+        """The option `layers`, read."""
+        ratios = {}
+        for text in self.layers.split():
+            name, _, number = text.rpartition(":")
+            try:
+                ratios[name] = float(number)
+            except ValueError:
+                ratios[name] = -1.0
+            if not name or not 0 <= ratios[name] < 1:
+                hint = "write NAME:RATIO with a ratio of at least 0 and below 1, separated by spaces"
+                raise HetpartError("bad-ratio", f"layers has '{text}'", hint=hint)
+        return ratios

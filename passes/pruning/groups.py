@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from hetpart.errors import InternalError
+from hetpart.passes.edit import Array, constant
 from hetpart.passes.pruning.labels import FIXED, Coupling, Labelling, Labels, Role
 
 
@@ -29,8 +31,15 @@ class Part:
     role: Role
     positions: np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
+    def data(self) -> Array:
+        """The constant's numbers."""
+        data = constant(self.value)
+        if data is None:
+            raise InternalError("no-data", "a constant that channels lie on has no data", node=self.value.name)
+        return data
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Group:
     """Channels that are alike: made, scaled and read by the same constants, each removable without the others.
 
@@ -110,9 +119,7 @@ def _positions(roots: Labels) -> dict[int, Labels]:
     return {root: run for run in runs if (root := int(roots[run[0]])) != FIXED}
 
 
-def _group(
-    name: str, roots: list[int], axes: list[_Axis], frozen: str | None, labelling: Labelling
-) -> Group:
+def _group(name: str, roots: list[int], axes: list[_Axis], frozen: str | None, labelling: Labelling) -> Group:
     parts = []
     for axis in axes:
         rows = [axis.positions[root] for root in roots]

@@ -7,34 +7,35 @@ from collections.abc import Callable
 import numpy as np
 
 from hetpart.errors import HetpartError
-from hetpart.passes.edit import Array, constant
-from hetpart.passes.pruning.groups import Group, Part, Role
+from hetpart.passes.edit import Array
+from hetpart.passes.pruning.groups import Group, Part
+from hetpart.passes.pruning.labels import Role
 
 
 def importance(group: Group, measure: str) -> Array:
-    """[channels] of float64: the mean over the group's weights of each channel's norm, as a share of the weight's mean.
+    """[channels] of float64, 1 on average: the mean over the group's weights of each channel's share of their norm.
 
     Args:
         group: what to weigh.
-        measure: ``l1`` or ``l2``, the norm of the slices of all weights that make or read the channel.
-
-    Raises:
-        HetpartError: ``unknown-importance``.
+        measure: one of `MEASURES`.
     """
-    if measure not in MEASURES:
-        hint = f"use {', '.join(MEASURES)}"
-        raise HetpartError("unknown-importance", f"there is no importance '{measure}'", hint=hint)
-    norms = [_norms(part, MEASURES[measure]) for part in group.parts if part.role is not Role.VECTOR]
-    weights = [norm / (norm.mean() or 1.0) for norm in norms]
-    return np.mean(weights, axis=0, dtype=np.float64)
+    norm = MEASURES[measure]
+    norms = [_norms(part, norm) for part in group.parts if part.role is not Role.VECTOR]
+    scores: Array = np.stack([values / (values.mean() or 1.0) for values in norms]).mean(axis=0)
+    return scores
+
+
+def require_measure(name: str) -> None:
+    """Raise HetpartError ``unknown-importance`` unless `name` is one of `MEASURES`."""
+    if name not in MEASURES:
+        hint = f"use {' or '.join(MEASURES)}"
+        raise HetpartError("unknown-importance", f"there is no importance '{name}'", hint=hint)
 
 
 def _norms(part: Part, norm: Callable[[Array], Array]) -> Array:
-    data = constant(part.value)
-    assert data is not None
-    flat = np.moveaxis(data, part.axis, 0).reshape(data.shape[part.axis], -1).astype(np.float64)
-    per_position = norm(flat)
-    result: Array = per_position[part.positions].sum(axis=1)
+    data = part.data()
+    rows = np.moveaxis(data, part.axis, 0).reshape(data.shape[part.axis], -1).astype(np.float64)
+    result: Array = norm(rows)[part.positions].sum(axis=1)
     return result
 
 
@@ -42,4 +43,4 @@ MEASURES: dict[str, Callable[[Array], Array]] = {
     "l1": lambda rows: np.abs(rows).sum(axis=1),
     "l2": lambda rows: np.square(rows).sum(axis=1),
 }
-"""Name to norm of the rows of [channels, elements]; l2 is squared, so that slices add up."""
+"""Norms of the rows of [channels, elements]; l2 is squared, so that the slices of several weights add up."""

@@ -98,7 +98,8 @@ def _one_per_group(channels: Labels, group: int, node: ir.Node, labels: Labellin
     parts = channels.reshape(group, -1)
     for part in parts[1:]:
         labels.join(parts[0], part, node)
-    return parts[0]
+    first: Labels = parts[0]
+    return first
 
 
 def _bias(node: ir.Node, made: Labels, labels: Labelling) -> None:
@@ -235,11 +236,12 @@ def _reduce(node: ir.Node, labels: Labelling) -> bool:
 
 
 _ELEMENTWISE = (
-    "Abs Add And BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast Ceil Celu Clip Cos Div Elu Equal Erf Exp Floor Gelu Greater "
-    "GreaterOrEqual HardSigmoid HardSwish IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Min Mish Mod Mul Neg Not Or "
-    "PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Softplus Softsign Sqrt Sub Swish Tan Tanh "
-    "ThresholdedRelu Where Xor"
-).split()
+    "Abs", "Add", "And", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Cast", "Ceil", "Celu",
+    "Clip", "Cos", "Div", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual", "HardSigmoid",
+    "HardSwish", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mish", "Mod", "Mul",
+    "Neg", "Not", "Or", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin",
+    "Softplus", "Softsign", "Sqrt", "Sub", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
+)  # fmt: skip
 
 _RULES: dict[str, Rule] = {
     **SHAPE_RULES,

@@ -178,7 +178,8 @@ def _split_axis(own: Labels, extents: list[int], kept: int, node: ir.Node, label
     parts = np.moveaxis(own.reshape(extents), kept, -1).reshape(-1, extents[kept])
     for part in parts[1:]:
         labels.join(parts[0], part, node)
-    return parts[0]
+    first: Labels = parts[0]
+    return first
 
 
 def _merge_axes(axes: list[Labels], node: ir.Node, labels: Labelling) -> Labels:

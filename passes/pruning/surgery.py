@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
 
 from hetpart.passes.edit import Array, Editor, attribute, constant, integers, operand, shape_of
-from hetpart.passes.pruning.labels import Labelling, Role
+from hetpart.passes.pruning.labels import Labelling, Labels, Role
+
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def unshare(graph: ir.Graph) -> None:
@@ -18,8 +22,11 @@ def unshare(graph: ir.Graph) -> None:
                 node.replace_input_with(index, editor.constant(f"{node.name}/{value.name}", value.const_value))
 
 
-def cut(graph: ir.Graph, labelling: Labelling, dropped: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
-    """Remove every index whose label stands among `dropped`, in place."""
+def cut(graph: ir.Graph, labelling: Labelling, dropped: Labels, *, shapes_only: bool = False) -> None:
+    """Remove every index whose label stands among `dropped`, in place.
+
+    With `shapes_only` the constants keep their data and only claim the new shape: enough to predict what it costs.
+    """
     gone = np.isin(labelling.table(), dropped)
     kept = {value: [~gone[axis] for axis in axes] for value, axes in labelling.axes.items()}
     editor = Editor(graph)
@@ -28,7 +35,7 @@ def cut(graph: ir.Graph, labelling: Labelling, dropped: np.ndarray[tuple[int], n
         if all(mask.all() for mask in masks):
             continue
         data = constant(value)
-        if data is not None:
+        if data is not None and not shapes_only:
             value.const_value = ir.tensor(_slice(data, masks), name=value.name)
         value.shape = ir.Shape([int(mask.sum()) for mask in masks])
     for node in graph:
@@ -40,7 +47,7 @@ def cut(graph: ir.Graph, labelling: Labelling, dropped: np.ndarray[tuple[int], n
             _recount(node, data_value, kept, before, editor)
 
 
-def _slice(data: Array, masks: list[np.ndarray[tuple[int], np.dtype[np.bool_]]]) -> Array:
+def _slice(data: Array, masks: list[Mask]) -> Array:
     for axis, mask in enumerate(masks):
         if not mask.all():
             data = np.compress(mask, data, axis=axis)
@@ -50,7 +57,7 @@ def _slice(data: Array, masks: list[np.ndarray[tuple[int], np.dtype[np.bool_]]])
 def _recount(
     node: ir.Node,
     data: ir.Value,
-    kept: dict[ir.Value, list[np.ndarray[tuple[int], np.dtype[np.bool_]]]],
+    kept: dict[ir.Value, list[Mask]],
     before: dict[ir.Value, tuple[int, ...]],
     editor: Editor,
 ) -> None:
@@ -75,9 +82,7 @@ def _recount(
         _recount_slice(node, kept[data], editor)
 
 
-def _recount_slice(
-    node: ir.Node, masks: list[np.ndarray[tuple[int], np.dtype[np.bool_]]], editor: Editor
-) -> None:
+def _recount_slice(node: ir.Node, masks: list[Mask], editor: Editor) -> None:
     """Starts and ends count the indices that are left in front of them; an axis with another step lost nothing."""
     starts, ends = integers(operand(node, 1)) or (), integers(operand(node, 2)) or ()
     axes = integers(operand(node, 3)) or tuple(range(len(starts)))
@@ -91,7 +96,7 @@ def _recount_slice(
     node.replace_input_with(2, editor.integers(f"{node.name}/ends", new_ends))
 
 
-def blank(labelling: Labelling, dropped: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+def blank(labelling: Labelling, dropped: Labels) -> None:
     """Zeros where weights read `dropped`: the model keeps its form and computes what it would without them."""
     gone = np.isin(labelling.table(), dropped)
     for (value, axis), role in labelling.roles.items():

@@ -30,9 +30,10 @@ ALLOWED: dict[str, set[str]] = {
     "profile": {"errors", "codegen", "cost", "graph", "kernels", "partition", "targets"},
     "bundle": {"errors", "plan"},
     "runtime": {"errors", "bundle", "cache"},
+    "compression": {"errors", "cost", "graph", "oracle", "passes", "targets"},
     "compiler": {
-        "errors", "cost", "forecast", "formulate", "frontend", "graph", "oracle", "partition", "passes", "phases",
-        "plan", "profile", "targets",
+        "errors", "compression", "cost", "forecast", "formulate", "frontend", "graph", "oracle", "partition", "passes",
+        "phases", "plan", "profile", "targets",
     },
     "fallback": {"compiler", "formulate", "partition", "targets"},
     "fix": {"compiler", "fallback", "formulate", "frontend", "partition", "passes", "phases", "targets"},

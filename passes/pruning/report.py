@@ -1,0 +1,74 @@
+"""What prune-channels has to say: every group, what ties it together, what goes, and why the rest stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hetpart.passes.base import Context, Pass
+from hetpart.passes.pruning.allocate import Decision
+from hetpart.passes.pruning.labels import Role
+
+
+@dataclass(frozen=True)
+class GroupNote:
+    """A group of channels that can only be removed together.
+
+    Attributes:
+        name: the node that makes them, the first if several do.
+        channels: of the group; each stands for `copies` channels of the layer (heads, groups of a convolution).
+        copies: see there.
+        kept: channels that stay.
+        reason: why none goes, or None.
+        gain_us: estimated time that the target saves if this group alone is pruned; None without a target.
+        makers: nodes whose output channels they are; `readers`: nodes whose weights read them.
+        tied_by: nodes that tie several layers' channels to each other, as ``name (operator)``.
+    """
+
+    name: str
+    channels: int
+    copies: int
+    kept: int
+    reason: str | None
+    gain_us: float | None
+    makers: tuple[str, ...]
+    readers: tuple[str, ...]
+    tied_by: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PruningNote:
+    """All groups of a model, as one run of the pass left them."""
+
+    name: str
+    target: str
+    groups: tuple[GroupNote, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def pruning_note(step: Pass, context: Context, decisions: Sequence[Decision]) -> PruningNote:
+    return PruningNote(str(step), context.target, tuple(_group_note(decision) for decision in decisions))
+
+
+def _group_note(decision: Decision) -> GroupNote:
+    group = decision.group
+    makers = _by_role(decision, Role.FILTER)
+    ties = dict.fromkeys(coupling for coupling in group.couplings if coupling.node not in makers)
+    return GroupNote(
+        name=group.name,
+        channels=len(group),
+        copies=group.copies,
+        kept=decision.kept,
+        reason=decision.reason,
+        gain_us=decision.gain_us,
+        makers=makers,
+        readers=_by_role(decision, Role.INPUT),
+        tied_by=tuple(f"{tie.node} ({tie.op})" for tie in ties),
+    )
+
+
+def _by_role(decision: Decision, role: Role) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.node for part in decision.group.parts if part.role is role))
