@@ -194,9 +194,7 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
         costs, target, missing = applied.costs, applied.target, applied.missing
         start_us, end_us = applied.start_us, applied.end_us
     with phases.phase("partition"):
-        problem = formulate(
-            assignment, target, costs, shared, options.competing, start_us=start_us, end_us=end_us
-        )
+        problem = formulate(assignment, target, costs, shared, options.competing, start_us=start_us, end_us=end_us)
         outcome = solve_all(problem, options.strategy, options.limit)
         again = partial(require_strategy(options.strategy), limit=options.limit) if options.strategy == "ilp" else None
         outcome, forecasts = settle(outcome, Circumstances(problem, target), again)
