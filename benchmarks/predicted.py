@@ -27,6 +27,7 @@ from hetpart.codegen.emit import emit
 from hetpart.codegen.isa import target_isa
 from hetpart.compiler import Decision, Options, decide, placed
 from hetpart.errors import HetpartError
+from hetpart.forecast import Circumstances
 from hetpart.partition import STRATEGIES, solve_all
 from hetpart.phases import Phases
 from hetpart.profile import Spread
@@ -141,7 +142,8 @@ def _run(decisions: dict[str, Decision], seconds: float) -> dict[str, list[float
     """Microseconds of calls by strategy, in turn; each turn begins with a call that warms up."""
     first = next(iter(decisions.values()))
     graph, isa = first.assignment.graph, target_isa(first.target)
-    plans = {name: placed(decision.placement) for name, decision in decisions.items()}
+    circumstances = Circumstances(first.problem, first.target)
+    plans = {name: placed(d.placement, circumstances.forecast(d.placement)) for name, d in decisions.items()}
     plans["main"] = plans[next(iter(decisions))]
     emission = emit(first.assignment, plans, first.target, isa, KernelCache())
     inputs = random_inputs({name: graph.types[name] for name in graph.inputs}, no_zeros=True)

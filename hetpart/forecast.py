@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from hetpart.formulate import with_transfers_at
+from hetpart.formulate import INPUTS, OUTPUTS, with_transfers_at
 from hetpart.partition import Outcome, Placement, Problem
 from hetpart.partition.instance import Instance
 from hetpart.partition.replay import replay
@@ -86,8 +86,8 @@ def _stands(plan: Forecast, single: Mapping[str, Forecast]) -> bool:
 
 
 def _used(placement: Placement) -> set[str]:
-    """Processors that work; whoever only holds inputs and outputs does not."""
-    return {mode.processor for mode in placement.modes.values() if mode.length_us}
+    """Processors that work; whoever only holds inputs and outputs does not, though a call may take time to begin."""
+    return {m.processor for task, m in placement.modes.items() if m.length_us and task not in (INPUTS, OUTPUTS)}
 
 
 def _retimed(problem: Problem, placement: Placement, instead_of: Placement) -> Placement:

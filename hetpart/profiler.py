@@ -29,6 +29,7 @@ from hetpart.codegen.emit import emit
 from hetpart.codegen.isa import target_isa
 from hetpart.compiler import Decision, Model, Options, decide, placed
 from hetpart.errors import HetpartError
+from hetpart.forecast import Circumstances
 from hetpart.partition import Placement, Problem
 from hetpart.partition.alternate import alternating
 from hetpart.phases import Phases
@@ -96,8 +97,10 @@ def profile(
     with phases.phase("kernels"):
         isa = target_isa(chosen)
         plans = _plans(decision)
+        circumstances = Circumstances(decision.problem, chosen)
         emission = emit(
-            decision.assignment, {name: placed(plan) for name, plan in plans.items()}, chosen, isa,
+            decision.assignment, {name: placed(plan, circumstances.forecast(plan)) for name, plan in plans.items()},
+            chosen, isa,
             KernelCache(enabled=options.use_cache), progress=phases.advance, workers=options.workers,
         )  # fmt: skip
     graph = decision.assignment.graph

@@ -43,8 +43,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
     "profiler": {
-        "errors", "codegen", "compiler", "partition", "phases", "profile", "rehearse", "runtime", "targets", "verify",
-        "version",
+        "errors", "codegen", "compiler", "forecast", "partition", "phases", "profile", "rehearse", "runtime", "targets",
+        "verify", "version",
     },
     "report": {
         "errors", "bundle", "compiler", "cost", "fallback", "fix", "formulate", "graph", "oracle", "partition",
