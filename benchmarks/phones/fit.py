@@ -126,6 +126,12 @@ def main() -> None:
         for chip in sorted({rows[i].setting.chip for i in chosen}):
             mine = [i for i in chosen if rows[i].setting.chip == chip]
             errors[f"family/{where}/{chip}"] = summary(rows, family, mine)
+        kinds = {(rows[i].setting.dtype, rows[i].setting.threads) for i in chosen}
+        for dtype, threads in sorted(kinds):
+            mine = [i for i in chosen if (rows[i].setting.dtype, rows[i].setting.threads) == (dtype, threads)]
+            if len(mine) >= 10:
+                count = f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""
+                errors[f"family/{where}/{dtype}{count}"] = summary(rows, family, mine)
     settings: dict[str, dict[str, int]] = {}
     for row in rows:
         versions = settings.setdefault(row.setting.key, {})
