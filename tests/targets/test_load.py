@@ -195,7 +195,10 @@ def dotted(path: KeyPath) -> str:
 
 
 DATA = tomllib.loads((SHIPPED / "sd855.toml").read_text())
-OPTIONAL = {"threads", "max_image", "max_kernel_us", "storage", "memory", *INT8_CLASSES}
+OPTIONAL = {
+    "threads", "max_image", "max_kernel_us", "storage", "memory", "contention", "power_w", "convert_p5_gb_per_s",
+    "convert_p95_gb_per_s", *INT8_CLASSES, *HALF_CLASSES,
+}  # fmt: skip
 
 
 def changed(path: KeyPath, value: object) -> Target | HetpartError:
