@@ -34,6 +34,9 @@ class Compression:
     def to_json(self) -> dict[str, Any]:
         return {"accuracy": self.accuracy, "passes": [note.to_json() for note in self.notes]}
 
+    def lines(self) -> list[str]:
+        return [*(line for note in self.notes for line in note.lines()), self.accuracy]
+
 
 def compression_context(target: Target) -> Context:
     """The target as passes see it."""

@@ -24,6 +24,9 @@ class Note(Protocol):
     def to_json(self) -> dict[str, object]:
         """As plain JSON data."""
 
+    def lines(self) -> list[str]:
+        """For people."""
+
 
 @dataclass(frozen=True)
 class Context:

@@ -77,6 +77,7 @@ class CompileReport:
         competing: busy threads of other processes that were planned for.
         energy_mj: sum over the units, an estimate; None if a used processor's power is not known. Where two processors
             compute at once, what the phone uses besides is in both, so that it is rather too high.
+        compression: what lossy passes did and what is known of the accuracy; None if there were none.
     """
 
     target: str
@@ -96,6 +97,8 @@ class CompileReport:
     units: tuple[UnitRow, ...]
     passes: tuple[dict[str, Any], ...]
     measured: MeasuredUnits
+    compression: dict[str, Any] | None = None
+    compression_text: tuple[str, ...] = ()
     verify: dict[str, Any] = field(default_factory=lambda: {"how": "not verified", "outputs": {}})
     seconds: dict[str, float] = field(default_factory=dict)
     output: str = ""
@@ -130,6 +133,8 @@ def compile_report(decision: Decision, seconds: Mapping[str, float]) -> CompileR
         units=units,
         passes=tuple(asdict(record) for record in decision.records),
         measured=measured_units(decision),
+        compression=None if decision.compression is None else decision.compression.to_json(),
+        compression_text=() if decision.compression is None else tuple(decision.compression.lines()),
         seconds=dict(seconds),
     )
 

@@ -43,6 +43,8 @@ def print_compile(report: CompileReport, console: Console) -> None:
     console.print(report.verdict)
     if report.energy_mj is not None:
         console.print(f"energy {report.energy_mj:.0f} mJ: {_energies(report)} (estimated from each processor's power)")
+    for line in report.compression_text:
+        console.print(line, markup=False)
     _print_verification(report, console)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items() if seconds >= 0.05)
     console.print(f"seconds: {phases}; total {sum(report.seconds.values()):.1f}")

@@ -48,6 +48,24 @@ class PruningNote:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def lines(self) -> list[str]:
+        """What went, in one line, and why the rest stayed: up to five reasons, those of most channels first."""
+        channels = sum(group.channels for group in self.groups)
+        pruned = [group for group in self.groups if group.kept < group.channels]
+        removed = sum(group.channels - group.kept for group in pruned)
+        if not removed:
+            text = f"{self.name}: nothing to do, no group of channels may lose any"
+        else:
+            groups = f"{len(pruned)} of {len(self.groups)} groups"
+            text = f"{self.name}: {removed} of {channels} channels removed, from {groups}"
+        staying = sorted((g for g in self.groups if g.reason), key=lambda group: -group.channels)
+        stays = [f"  {group.name} ({group.channels} channels) stays: {group.reason}" for group in staying[:_REASONS]]
+        more = [f"  so do {len(staying) - _REASONS} more groups"] if len(staying) > _REASONS else []
+        return [text, *stays, *more]
+
+
+_REASONS = 5
+
 
 def pruning_note(step: Pass, context: Context, decisions: Sequence[Decision]) -> PruningNote:
     return PruningNote(str(step), context.target, tuple(_group_note(decision) for decision in decisions))
