@@ -33,6 +33,9 @@ def check(
         list[str] | None,
         typer.Option("--profile", metavar="NAME[,NAME]", help="What another engine would let fall back, instead."),
     ] = None,
+    explain: Annotated[
+        str | None, typer.Option("--explain", metavar="NODE", help="All there is to say of one node, instead.")
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Propose exact rewrites that remove fallbacks.")] = False,
     apply: Annotated[bool, typer.Option("--apply", help="With --fix: write the model with those worth it.")] = False,
     output: Annotated[
@@ -49,9 +52,11 @@ def check(
     """
     if apply != (output is not None) or (apply and not fix) or (overwrite and not apply):
         raise HetpartError("usage", "--fix, --apply and -o go together", hint="write --fix --apply -o OUT.onnx")
-    if fix and profile:
-        raise HetpartError("usage", "--fix follows hetpart's own rules, not a profile's", hint="leave --profile out")
+    if bool(fix) + bool(profile) + (explain is not None) > 1:
+        raise HetpartError("usage", "--fix, --profile and --explain are three questions", hint="ask one at a time")
     shapes, dims = parse_shapes(shape), parse_dims(dim)
+    if explain is not None:
+        return _explain(model, target, explain, shapes, dims, json)
     if fix:
         return _fix(model, target, shapes, dims, output, overwrite, json)
     from hetpart.api import check as check_model
@@ -73,6 +78,21 @@ def check(
     else:
         console().print(render_check(report))
     return report.exit_code
+
+
+def _explain(
+    model: Path, target: str, node: str, shapes: dict[str, tuple[int, ...]], dims: dict[str, int], json: bool
+) -> int:
+    from hetpart.explain import explain
+    from hetpart.report.explain_text import render_explanation
+    from hetpart.targets import load_target
+
+    found = explain(model, load_target(target), node, shapes=shapes, dims=dims)
+    if json:
+        print_json(found.to_json())
+    else:
+        console().print(render_explanation(found))
+    return found.exit_code
 
 
 def _fix(

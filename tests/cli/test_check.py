@@ -115,3 +115,30 @@ def test_options_of_fix_go_together(refused: Callable[..., Result], mixed: Path)
     refused("usage", "check", mixed, "--apply", "-o", "x.onnx")
     refused("usage", "check", mixed, "--fix", "-o", "x.onnx")
     refused("usage", "check", mixed, "--fix", "--profile", "mace-gpu")
+    refused("usage", "check", mixed, "--fix", "--explain", "sum")
+
+
+def test_explain_says_all_of_a_node(cli: Cli, fixable: Path, golden: Callable[[str], None]) -> None:
+    result = cli("check", fixable, "--target", "sd855", "--explain", "shuffle")
+    assert (result.code, result.err) == (1, "")
+    golden(result.out)
+    report = cli("check", fixable, "--target", "sd855", "--explain", "shuffle", "--json").json()
+    assert [view["processor"] for view in report["units"][0]["processors"]] == ["cpu", "gpu", "dsp"]
+
+
+def test_explain_follows_a_node_into_its_unit_and_out_of_the_model(cli: Cli, tiny: Path) -> None:
+    fused = cli("check", tiny, "--explain", "relu1")
+    assert fused.code == 0
+    assert "relu1 is in unit conv1 (Conv+Relu)" in fused.out
+
+
+def test_explain_says_which_pass_removed_a_node(cli: Cli, tmp_path: Path) -> None:
+    body = "[act] a = Relu(x) [same] y = Relu(x) [sum] z = Add(a, y)"
+    result = cli("check", model(tmp_path, f"g (float[1,4] x) => (float[1,4] z) {{ {body} }}"), "--explain", "same")
+    assert (result.code, result.err) == (0, "")
+    assert "same runs nowhere: after " in result.out
+
+
+def test_explain_of_an_unknown_node_suggests(refused: Callable[..., Result], tiny: Path) -> None:
+    error = refused("unknown-node", "check", tiny, "--explain", "relu").err
+    assert "did you mean relu1?" in error

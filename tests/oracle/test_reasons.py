@@ -40,6 +40,7 @@ EXAMPLES: dict[tuple[str, str, int], tuple[str, dict[str, np.ndarray], str | Non
     ("cpu", "generic-kernel", 0): (CUMSUM, {"axis": np.array(1)}, None),
     ("opencl", "empty-tensor", 0): (EMPTY, {}, None),
     ("opencl", "too-large", 0): (HUGE, {}, None),
+    ("opencl", "fp16", 0): (CUMSUM, {"axis": np.array(1)}, None),
     ("opencl", "no-opencl-kernel", 0): (CUMSUM, {"axis": np.array(1)}, None),
     ("opencl", "dtype", 0): ("g (int64[2,3] x) => (y) { y = Transpose<perm=[1,0]>(x) }", {}, None),
     ("opencl", "buffer-too-large", 0): ("g (float[1,64,2048,2100] x) => (y) { y = Relu(x) }", {}, None),
@@ -68,15 +69,16 @@ def test_every_rule_has_an_example() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "rule"), list(zip(keys(), (rule for _, rule in ALL), strict=True)), ids=str
-)  # fmt: skip
+    ("key", "rule"),
+    [pytest.param(key, rule, id="-".join(map(str, key))) for key, (_, rule) in zip(keys(), ALL, strict=True)],
+)
 def test_the_rule_decides_and_the_verdict_is_complete(key: tuple[str, str, int], rule: Rule) -> None:
     text, constants, unit_kind = EXAMPLES[key]
     graph: UnitGraph = units_of(text, **constants)
     (unit,) = graph
     unit = replace(unit, kind=unit_kind or unit.kind)
     (processor,) = (p for p in TARGET.processors if p.kind == key[0])
-    verdict = judge(unit, graph, processor)
+    verdict = judge(unit, graph, processor, half=key[1] == "fp16")
     assert verdict.rule is rule
     assert (verdict.level, verdict.reason, verdict.hint) == (rule.level, rule.reason, rule.hint)
     assert verdict.level in ("unsupported", "degraded")

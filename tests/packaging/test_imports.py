@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "fallback": {"compiler", "formulate", "partition", "targets"},
     "fix": {"compiler", "fallback", "formulate", "frontend", "partition", "passes", "phases", "targets"},
+    "explain": {"errors", "compiler", "fix", "frontend", "graph", "passes", "phases", "targets"},
     "rewritten": {"errors", "graph", "verify"},
     "rehearse": {
         "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
@@ -47,8 +48,8 @@ ALLOWED: dict[str, set[str]] = {
         "verify", "version",
     },
     "report": {
-        "errors", "bundle", "compiler", "cost", "fallback", "fix", "formulate", "graph", "oracle", "partition",
-        "profile", "targets",
+        "errors", "bundle", "compiler", "cost", "explain", "fallback", "fix", "formulate", "graph", "oracle",
+        "partition", "profile", "targets",
     },
     "build": {
         "errors", "bundle", "codegen", "compiler", "phases", "profile", "rehearse", "report", "runtime", "targets",
@@ -61,8 +62,9 @@ ALLOWED: dict[str, set[str]] = {
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
-        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "fix", "frontend", "graph", "passes",
-        "phases", "profile", "profiler", "report", "rewritten", "runtime", "targets", "tune", "verify", "version",
+        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "explain", "fix", "frontend", "graph",
+        "passes", "phases", "profile", "profiler", "report", "rewritten", "runtime", "targets", "tune", "verify",
+        "version",
     },
 }  # fmt: skip
 """Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""
