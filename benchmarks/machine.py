@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import engines
 from hetpart.bundle.toolchain import compiler
+from hetpart.profile.machine import processor_name
 
 
 def facts(names: Sequence[str], cores: Sequence[int]) -> dict[str, object]:
@@ -24,7 +25,7 @@ def facts(names: Sequence[str], cores: Sequence[int]) -> dict[str, object]:
             continue
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": _processor(),
+        "processor": processor_name(),
         "cores": list(cores),
         "cores_of_machine": os.cpu_count(),
         "system": platform.platform(),
@@ -44,13 +45,6 @@ def fma_peak(core: int) -> float:
             [program], check=True, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {core})
         )
     return float(done.stdout)
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _commit() -> str:
