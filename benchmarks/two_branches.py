@@ -25,17 +25,17 @@ from hetpart.report.trace import busy_us, overlap_us
 from hetpart.runtime.session import Session
 
 
-def two_branches(layers: int = 3, channels: int = 64, size: int = 56) -> onnx.ModelProto:
-    """x -> two chains of `layers` 3x3 convolutions -> Add."""
+def two_branches(layers: int = 6, channels: int = 64, size: int = 56) -> onnx.ModelProto:
+    """x -> two chains of `layers` 5x5 convolutions -> Add; no processor has a shortcut (Winograd) for these."""
     random = np.random.default_rng(0)
     nodes, weights = [], []
     for branch in "ab":
         value = "x"
         for layer in range(layers):
             name = f"{branch}{layer}"
-            w = random.standard_normal((channels, channels, 3, 3)) * (2 / (9 * channels)) ** 0.5
+            w = random.standard_normal((channels, channels, 5, 5)) * (2 / (25 * channels)) ** 0.5
             weights.append(numpy_helper.from_array(w.astype(np.float32), f"w_{name}"))
-            nodes.append(helper.make_node("Conv", [value, f"w_{name}"], [f"c_{name}"], name=f"c_{name}", pads=[1] * 4))
+            nodes.append(helper.make_node("Conv", [value, f"w_{name}"], [f"c_{name}"], name=f"c_{name}", pads=[2] * 4))
             nodes.append(helper.make_node("Relu", [f"c_{name}"], [name], name=f"r_{name}"))
             value = name
     last = layers - 1
