@@ -1,7 +1,7 @@
-"""Measured choices: the user's tables, which `hetpart tune` writes.
+"""Measured choices: the tables that come with hetpart, and over them the user's, which `hetpart tune` writes.
 
-One JSON file per processor model (LLVM's name) and vector width. A table is data: an entry that
-is missing costs speed, never correctness.
+One JSON file per processor model (LLVM's name) and vector width. A table is data: an entry that is missing costs speed,
+never correctness. Tables that come with hetpart hold the shapes of the sample networks (examples/zoo).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import tempfile
 from collections.abc import Mapping
 from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def record(entries: Mapping[str, list[Any]], isa: Isa) -> Path:
         HetpartError: ``cannot-write``.
     """
     path = user_file(isa)
-    table = {**read(path), **entries}
+    table = read(path) | dict(entries)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent)
@@ -60,15 +62,16 @@ def forget() -> None:
 
 @cache
 def _table(mcpu: str, lanes: int) -> Table:
-    return read(cache_root() / "tuned" / _file_name(mcpu, lanes))
+    name = _file_name(mcpu, lanes)
+    return read(resources.files(__package__) / "tables" / name) | read(cache_root() / "tuned" / name)
 
 
 def _file_name(mcpu: str, lanes: int) -> str:
     return f"{mcpu}-{lanes}.json"
 
 
-def read(path: Path) -> Table:
-    """A table on disk.
+def read(path: Traversable) -> Table:
+    """A table on disk, empty if there is none.
 
     Raises:
         HetpartError: ``bad-table`` if it is damaged.
