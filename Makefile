@@ -76,8 +76,9 @@ fallback-report: $(BIN)/hetpart ## count what other engines do not support of th
 	$(BIN)/python -m benchmarks.fallback --paste docs/fallback.md
 
 cost-report: $(BIN)/hetpart ## fit published phone latencies again and write docs/cost-model.md
-	$(BIN)/python -m benchmarks.phones.fit
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.phones.fit
 	$(BIN)/python -m benchmarks.phones.convolutions
+	$(BIN)/python -m benchmarks.phones.picture
 	$(BIN)/python -m benchmarks.phones.report
 
 bench-predicted: $(BIN)/hetpart ## profile all networks here, and compare predicted with measured latencies (12 minutes)

@@ -104,7 +104,8 @@ def _fit_rounds(group: Sequence[Convolution]) -> list[float]:
 
 def _codl_design(group: Sequence[Convolution]) -> np.ndarray:
     count = np.array([codl_waves(c.size, c.kernel) * c.in_blocks for c in group], float)
-    return np.array([(1, *c.size, c.in_blocks) for c in group], float) * count[:, None]
+    design: np.ndarray = np.array([(1, *c.size, c.in_blocks) for c in group], float) * count[:, None]
+    return design
 
 
 def _fit_codl_as_published(group: Sequence[Convolution]) -> list[float]:

@@ -6,6 +6,7 @@ family of networks, or one engine, at a time.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ SIGMA = 0.07
 """Spread of a measurement around the law, in logs; residuals beyond 1.5 of these pull with constant force."""
 
 PATH = Path(hetpart.cost.__file__).with_name("phones.json")
+HELD_OUT = Path(__file__).with_name("held_out.csv")
 
 
 def designs(rows: Sequence[Row], tables: Mapping[str, Table]) -> list[list[Term]]:
@@ -82,11 +84,14 @@ def fit(
 def leave_out(
     rows: Sequence[Row], design: Sequence[Sequence[Term]], label: Callable[[Row], str], start: Mapping[str, float]
 ) -> np.ndarray:
-    """Every row's latency over its measured one, predicted without the rows of the same label."""
-    labels = [label(row) for row in rows]
+    """Every row's latency over its measured one, predicted without the rows of the same label.
+
+    Only rows of the same processor take part: no effect that counts is one of several processors.
+    """
+    labels = [(row.setting.processor, label(row)) for row in rows]
     ratio = np.empty(len(rows))
     for name in sorted(set(labels)):
-        kept = [i for i, other in enumerate(labels) if other != name]
+        kept = [i for i, other in enumerate(labels) if other != name and other[0] == name[0]]
         left = [i for i, other in enumerate(labels) if other == name]
         found = fit([rows[i] for i in kept], [design[i] for i in kept], start, 15)
         for i in left:
@@ -111,6 +116,35 @@ def summary(rows: Sequence[Row], ratio: np.ndarray, chosen: Sequence[int]) -> di
     }
 
 
+def all_errors(rows: Sequence[Row], family: np.ndarray, engine: np.ndarray) -> dict[str, dict[str, float]]:
+    """Errors by what was left out, processor and part of its rows, given the ratios of `leave_out`."""
+    errors = {}
+    for where in ("cpu", "gpu"):
+        chosen = [i for i, row in enumerate(rows) if row.setting.processor == where]
+        parts = {"": chosen}
+        for i in chosen:
+            parts.setdefault(f"/{rows[i].setting.chip}", []).append(i)
+        for part, mine in parts.items():
+            errors[f"family/{where}{part}"] = summary(rows, family, mine)
+            errors[f"engine/{where}{part}"] = summary(rows, engine, mine)
+        for dtype, threads in sorted({(rows[i].setting.dtype, rows[i].setting.threads) for i in chosen}):
+            mine = [i for i in chosen if (rows[i].setting.dtype, rows[i].setting.threads) == (dtype, threads)]
+            if len(mine) >= 10:
+                count = f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""
+                errors[f"family/{where}/{dtype}{count}"] = summary(rows, family, mine)
+    return errors
+
+
+def write_held_out(rows: Sequence[Row], family: np.ndarray, engine: np.ndarray, path: Path = HELD_OUT) -> None:
+    """What was predicted for every row without its family, and without its engine."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("network", "setting", "version", "measured_ms", "without_family_ms", "without_engine_ms"))
+        for row, *ratios in zip(rows, family, engine, strict=True):
+            predicted = [f"{row.latency_ms * ratio:.4g}" for ratio in ratios]
+            writer.writerow((row.network, row.setting.key, row.version, row.latency_ms, *predicted))
+
+
 def main() -> None:
     rows, tables = read_rows(), read_tables()
     rows = [row for row in rows if row.network in tables]
@@ -118,20 +152,8 @@ def main() -> None:
     effects = fit(rows, design)
     family = leave_out(rows, design, lambda row: row.family, effects)
     engine = leave_out(rows, design, lambda row: row.setting.engine, effects)
-    errors = {}
-    for where in ("cpu", "gpu"):
-        chosen = [i for i, row in enumerate(rows) if row.setting.processor == where]
-        errors[f"family/{where}"] = summary(rows, family, chosen)
-        errors[f"engine/{where}"] = summary(rows, engine, chosen)
-        for chip in sorted({rows[i].setting.chip for i in chosen}):
-            mine = [i for i in chosen if rows[i].setting.chip == chip]
-            errors[f"family/{where}/{chip}"] = summary(rows, family, mine)
-        kinds = {(rows[i].setting.dtype, rows[i].setting.threads) for i in chosen}
-        for dtype, threads in sorted(kinds):
-            mine = [i for i in chosen if (rows[i].setting.dtype, rows[i].setting.threads) == (dtype, threads)]
-            if len(mine) >= 10:
-                count = f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""
-                errors[f"family/{where}/{dtype}{count}"] = summary(rows, family, mine)
+    write_held_out(rows, family, engine)
+    errors = all_errors(rows, family, engine)
     settings: dict[str, dict[str, int]] = {}
     for row in rows:
         versions = settings.setdefault(row.setting.key, {})

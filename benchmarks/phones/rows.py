@@ -2,7 +2,8 @@
 
 latency.csv names the source of every row. Left out: several processors at once, NPUs and vendor drivers, sparse
 weights, networks without a layer table, rows marked suspect. HRNet_w18 takes 4 to 5 times what the classifier of that
-name would: it is probably a segmentation network, of unknown size. That was noticed because the fit missed it.
+name would, on all chips alike: it is probably a segmentation network, of unknown size. That was noticed because the fit
+missed it.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from hetpart.cost.layers import Layer
 from hetpart.cost.phones import CHIPS, DTYPE_BYTES, MACS_PER_CYCLE, Setting
 
 CPU_COMPUTE = ("stem", "conv3x3", "conv", "conv1x1", "depthwise3", "depthwise5", "grouped")
-CPU_MEMORY = ("dense", "elementwise", "activations", "weights")
+CPU_MEMORY = ("dense", "pool", "elementwise", "activations", "weights")
 GPU_COMPUTE = ("conv", "conv1x1", "depthwise", "grouped")
-GPU_MEMORY = ("dense", "elementwise", "activations")
+GPU_MEMORY = ("dense", "pool", "elementwise", "activations")
 LAUNCH = "launch"
 
 LITTLE_GHZ = 1.86
@@ -75,6 +75,7 @@ def _effects(kernel_class: str, setting: Setting, version: str) -> Effects:
     elif threads > 1:
         found += [
             (f"threads/{min(threads, 4)}/{kind}", 0.5),
+            (f"threads-class/{min(threads, 4)}/{kernel_class}", 0.3),
             (f"engine-threads/{engine}/{threads}", 0.15),
             (f"chip-threads/{silicon}/{threads}", 0.3 if threads == 8 else 0.1),
         ]
@@ -87,7 +88,7 @@ def _cpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, flo
     for layer, count in layers:
         totals[LAUNCH] += count
         if not layer.macs:
-            totals["elementwise"] += count * (layer.read + layer.written)
+            totals[_memory_class(layer)] += count * (layer.read + layer.written)
         elif layer.pixels == 1:
             totals["dense"] += count * max(layer.weights, layer.read)
         else:
@@ -101,6 +102,11 @@ def _cpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, flo
     cores = 1.0 if setting.threads == 1 else min(setting.threads, 4) * chip.second_ghz / chip.clock_ghz
     gmacs = clock * MACS_PER_CYCLE[core][setting.dtype] * cores
     return _milliseconds(totals, CPU_COMPUTE, gmacs, setting.dtype, 1e-3 * 2.84 / clock)
+
+
+def _memory_class(layer: Layer) -> str:
+    """Pooling and normalisation read each value several times, or many values for one result."""
+    return "pool" if layer.kind in ("pool", "norm") else "elementwise"
 
 
 def _cpu_class(layer: Layer) -> str:
@@ -133,7 +139,7 @@ def _gpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, flo
     for layer, count in layers:
         totals[LAUNCH] += count
         if not layer.macs:
-            totals["elementwise"] += count * (layer.read + layer.written)
+            totals[_memory_class(layer)] += count * (layer.read + layer.written)
         elif layer.pixels == 1:
             totals["dense"] += count * max(layer.weights, layer.read)
         elif layer.depthwise:
