@@ -53,7 +53,7 @@ def predict(
     out = console()
     out.print(
         f"{found.latency_us / 1e3:.2f} ms, estimated: four of five lie in {found.low_us / 1e3:.2f} to "
-        f"{found.high_us / 1e3:.2f} ms"
+        f"{found.high_us / 1e3:.2f} ms (by {found.band_of})"
     )
     if found.engine != found.setting.engine:
         out.print(f"assumes kernels as fast as the fastest published engine's, here {found.setting.engine}")

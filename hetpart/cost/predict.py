@@ -30,6 +30,10 @@ _SIMILAR: dict[str, str] = {
 """Chips that differ in clocks alone: one lends the other what is published only there."""
 
 
+_ENOUGH = 20
+"""Published latencies of a chip's processor that its own band takes; with fewer, one or two decide where it ends."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """An estimate of a whole network's latency.
@@ -39,6 +43,7 @@ class Prediction:
         engine: the engine asked for.
         latency_us: the estimate.
         low_us, high_us: four of five published latencies lay within this band in cross-validation.
+        band_of: those latencies, e.g. ``127 latencies on sd855's cpu``.
         shares: share of the latency per kernel class, the largest first.
         extrapolated: why there are no data near; empty if the engine was published on this chip and dtype.
     """
@@ -48,6 +53,7 @@ class Prediction:
     latency_us: float
     low_us: float
     high_us: float
+    band_of: str
     shares: dict[str, float]
     extrapolated: str
 
@@ -55,6 +61,7 @@ class Prediction:
         return {
             "latency_us": round(self.latency_us, 1),
             "band_us": [round(self.low_us, 1), round(self.high_us, 1)],
+            "band_of": self.band_of,
             "origin": "estimated",
             "extrapolated": self.extrapolated or None,
             "engine": self.engine,
@@ -96,10 +103,23 @@ def _predict(table: list[tuple[Layer, int]], setting: Setting, engine: str) -> P
     parts = latency_ms(found, {**_borrowed(found, setting.chip), **stored["effects"]})
     total_us = sum(parts.values()) * 1e3
     extrapolated = _extrapolated(setting)
-    spread = stored["errors"][f"{'engine' if extrapolated else 'family'}/{setting.processor}"]["p80_log"]
+    spread, band_of = _band(setting, extrapolated)
     shares = {name: ms * 1e3 / total_us for name, ms in sorted(parts.items(), key=lambda item: -item[1])}
     low_us, high_us = total_us * math.exp(-spread), total_us * math.exp(spread)
-    return Prediction(setting, engine, total_us, low_us, high_us, shares, extrapolated)
+    return Prediction(setting, engine, total_us, low_us, high_us, band_of, shares, extrapolated)
+
+
+def _band(setting: Setting, extrapolated: str) -> tuple[float, str]:
+    """The log of the factor within which four of five predictions lay, on this chip or else on all, and whose it is.
+
+    They were predicted without their family of networks or, for what is extrapolated, without their engine.
+    """
+    key = f"{'engine' if extrapolated else 'family'}/{setting.processor}"
+    errors = _stored()["errors"]
+    chip = errors.get(f"{key}/{setting.chip}", {"rows": 0})
+    if chip["rows"] >= _ENOUGH:
+        return chip["p80_log"], f"{chip['rows']} latencies on {setting.chip}'s {setting.processor}"
+    return errors[key]["p80_log"], f"{errors[key]['rows']} latencies on all chips' {setting.processor}s"
 
 
 def _borrowed(found: Sequence[Term], chip: str) -> dict[str, float]:

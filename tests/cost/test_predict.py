@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -78,6 +79,17 @@ def test_without_data_it_says_so_and_widens_the_band(tables) -> None:
     )
     assert "kirin985" in far.extrapolated
     assert far.high_us / far.latency_us > near.high_us / near.latency_us
+
+
+def test_the_band_is_the_chips_where_enough_is_published(tables) -> None:
+    table, errors = flat(tables["resnet50"]), predict._stored()["errors"]
+    for chip, key in (("sd835", "family/cpu/sd835"), ("kirin990-5g", "family/cpu")):
+        found = predict.predict_latency(table, replace(SETTING, chip=chip, engine="paddle-lite", dtype="fp32"))
+        assert not found.extrapolated
+        assert math.log(found.high_us / found.latency_us) == pytest.approx(errors[key]["p80_log"])
+        assert math.log(found.latency_us / found.low_us) == pytest.approx(errors[key]["p80_log"])
+        assert str(errors[key]["rows"]) in found.band_of
+        assert (chip in found.band_of) == key.endswith(chip)
 
 
 def test_own_engine_is_the_fastest_published(tables) -> None:
