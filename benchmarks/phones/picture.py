@@ -49,7 +49,8 @@ def picture(held_out: Path = HELD_OUT) -> str:
     width, height = LEFT + COLUMNS * (SIDE + GAP), TOP + rows * (SIDE + GAP) + 24
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif"'
-        ' font-size="11" stroke-linecap="round" fill="none"><title>Predicted against measured latencies, by chip</title>',
+        ' font-size="11" stroke-linecap="round" fill="none">',
+        "<title>Predicted against measured latencies, by chip</title>",
         f'<path d="M0 0H{width}V{height}H0Z" fill="#fff"/><g fill="#222">',
         f'<text x="{width / 2}" y="{height - 8}" text-anchor="middle">measured, ms</text>',
         f'<text transform="translate(12 {height / 2})rotate(-90)" text-anchor="middle">predicted without the family, ms'
