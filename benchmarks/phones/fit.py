@@ -106,7 +106,7 @@ def summary(rows: Sequence[Row], ratio: np.ndarray, chosen: Sequence[int]) -> di
     for i, e in zip(chosen, error, strict=True):
         families.setdefault(rows[i].family, []).append(float(e))
     measured = np.array([rows[i].latency_ms for i in chosen])
-    ranks = [np.argsort(np.argsort(values)) for values in (measured, measured * ratio[list(chosen)])]
+    ranks = [_ranks(values) for values in (measured, measured * ratio[list(chosen)])]
     return {
         "rows": len(chosen),
         "median": round(float(np.median(error)), 4),
@@ -114,6 +114,13 @@ def summary(rows: Sequence[Row], ratio: np.ndarray, chosen: Sequence[int]) -> di
         "p80_log": round(float(np.quantile(np.abs(np.log(ratio[list(chosen)])), 0.8)), 4),
         "rank_correlation": round(float(np.corrcoef(ranks[0], ranks[1])[0, 1]), 4) if len(chosen) > 2 else 0.0,
     }
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks, equal ones for what is equal in five digits: one network may have several rows in a setting."""
+    _, at, counts = np.unique([float(f"{value:.5g}") for value in values], return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[at]
+    return ranks
 
 
 def all_errors(rows: Sequence[Row], family: np.ndarray, engine: np.ndarray) -> dict[str, dict[str, float]]:
@@ -141,7 +148,7 @@ def write_held_out(rows: Sequence[Row], family: np.ndarray, engine: np.ndarray, 
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("network", "setting", "version", "measured_ms", "without_family_ms", "without_engine_ms"))
         for row, *ratios in zip(rows, family, engine, strict=True):
-            predicted = [f"{row.latency_ms * ratio:.4g}" for ratio in ratios]
+            predicted = [f"{row.latency_ms * ratio:.6g}" for ratio in ratios]
             writer.writerow((row.network, row.setting.key, row.version, row.latency_ms, *predicted))
 
 

@@ -79,6 +79,8 @@ def _effects(kernel_class: str, setting: Setting, version: str) -> Effects:
             (f"engine-threads/{engine}/{threads}", 0.15),
             (f"chip-threads/{silicon}/{threads}", 0.3 if threads == 8 else 0.1),
         ]
+        if threads > 4:  # on small cores as well
+            found.append((f"threads-class/{threads}/{kernel_class}", 0.3))
     return tuple(found)
 
 
