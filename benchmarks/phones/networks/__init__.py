@@ -11,7 +11,7 @@ from functools import partial
 
 import onnx
 
-from benchmarks.phones.networks import classic, detectors, inception, mobile
+from benchmarks.phones.networks import classic, detectors, hub, inception, mobile
 
 NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     **{f"mobilenet_v1-{width}-{size}": partial(mobile.mobilenet_v1, width, size)
@@ -59,4 +59,17 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "yolov4_tiny": detectors.yolov4_tiny,
     "blazeface": detectors.blazeface,
     "nanodet_m": detectors.nanodet_m,
+    "shufflenet_v2-0.5": hub.shufflenet_v2_half,
+    "regnet_x_3_2gf": hub.regnet_x_3_2gf,
+    "quicksrnet_small": partial(hub.quicksrnet, 32, 2),
+    "quicksrnet_medium": partial(hub.quicksrnet, 32, 5),
+    "quicksrnet_large": partial(hub.quicksrnet, 64, 11),
+    "sesr_m5": hub.sesr_m5,
+    "xlsr": hub.xlsr,
+    "posenet_mobilenet": hub.posenet_mobilenet,
+    "yolov8n": hub.yolov8n,
+    "yolov7_tiny": hub.yolov7_tiny,
+    "yolox_s": hub.yolox_s,
+    "segformer_b0": hub.segformer_b0,
+    "squeezenet1_1": partial(classic.squeezenet, 224),
 }  # fmt: skip

@@ -33,7 +33,7 @@ def _heads(b: Builder, maps: Sequence[Value], classes: int, anchors: Sequence[in
     return b.finish(boxes=b.concat(*boxes), scores=b.concat(*scores))
 
 
-def _up(b: Builder, x: Value, factor: int = 2) -> Value:
+def upsample(b: Builder, x: Value, factor: int = 2) -> Value:
     n, c, h, w = x.shape
     return b.op("Resize", x, None, None, np.array([n, c, h * factor, w * factor], np.int64), mode="nearest",
                 nearest_mode="floor", coordinate_transformation_mode="asymmetric")  # fmt: skip
@@ -87,7 +87,7 @@ def mobilenet_yolo() -> onnx.ModelProto:
 
     coarse = conv_bn(b, separable(conv_bn(b, separable(x, 1024), 512, 1), 1024), 512, 1)
     first = b.conv(separable(coarse, 1024), 75, 1, bias=True)
-    y = _up(b, conv_bn(b, coarse, 512, 1))
+    y = upsample(b, conv_bn(b, coarse, 512, 1))
     y = separable(b.op("Add", y, features[11]), 512)
     second = b.conv(separable(separable(y, 512), 1024), 75, 1, bias=True)
     return b.finish(coarse=first, fine=second)
@@ -104,7 +104,7 @@ def mobilenet_v2_yolov3() -> onnx.ModelProto:
 
     coarse = separable(x, 576)
     first = b.conv(coarse, 75, 1, bias=True)
-    y = b.op("Add", _up(b, coarse), conv_bn(b, features[13], 576, 1))
+    y = b.op("Add", upsample(b, coarse), conv_bn(b, features[13], 576, 1))
     return b.finish(coarse=first, fine=b.conv(separable(y, 576), 75, 1, bias=True))
 
 
@@ -122,7 +122,7 @@ def yolov4_tiny() -> onnx.ModelProto:
     x = conv_bn(b, x, 512, 3, activation=leaky)
     x = conv_bn(b, x, 256, 1, activation=leaky)
     coarse = b.conv(conv_bn(b, x, 512, 3, activation=leaky), 255, 1, bias=True)
-    y = b.concat(_up(b, conv_bn(b, x, 128, 1, activation=leaky)), route)
+    y = b.concat(upsample(b, conv_bn(b, x, 128, 1, activation=leaky)), route)
     return b.finish(coarse=coarse, fine=b.conv(conv_bn(b, y, 256, 3, activation=leaky), 255, 1, bias=True))
 
 
@@ -158,7 +158,7 @@ def nanodet_m() -> onnx.ModelProto:
     b, x = image("nanodet_m", 320)
     laterals = [conv_bn(b, x, 96, 1, activation=leaky) for x in shufflenet_v2_features(b, x)]
     for index in (1, 0):
-        laterals[index] = b.op("Add", laterals[index], _up(b, laterals[index + 1]))
+        laterals[index] = b.op("Add", laterals[index], upsample(b, laterals[index + 1]))
     for index in (1, 2):
         c = b.op("AveragePool", laterals[index - 1], kernel_shape=[2, 2], strides=[2, 2])
         laterals[index] = b.op("Add", laterals[index], c)

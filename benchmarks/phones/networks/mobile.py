@@ -219,11 +219,11 @@ def mnasnet(width: float = 1.0) -> onnx.ModelProto:
     return classify(b, conv_bn(b, x, 1280, 1))
 
 
-def shufflenet_v2_features(b: Builder, x: Value) -> list[Value]:
-    """The outputs of ShuffleNet V2 1.0's three stages."""
+def shufflenet_v2_features(b: Builder, x: Value, widths: tuple[int, int, int] = (116, 232, 464)) -> list[Value]:
+    """The outputs of ShuffleNet V2's three stages, 1.0 by default."""
     x = b.max_pool(conv_bn(b, x, 24, 3, stride=2), 3, 2, pad=1)
     found = []
-    for channels, units in ((116, 4), (232, 8), (464, 4)):
+    for channels, units in zip(widths, (4, 8, 4), strict=True):
         half = channels // 2
         for index in range(units):
             if index:
