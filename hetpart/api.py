@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hetpart.compiler import Model, Options, assess, prepare
 from hetpart.phases import Phases
-from hetpart.targets import load_target
+from hetpart.targets import load_target, target_names
 
 if TYPE_CHECKING:
     from hetpart.bundle.read import Bundle
@@ -82,20 +82,30 @@ def predict(
     shapes: Mapping[str, Sequence[int]] | None = None,
     dims: Mapping[str, int] | None = None,
 ) -> Prediction:
-    """An estimate of `source`'s latency on one processor of the chip `target`; see `hetpart.cost.predict`.
+    """An estimate of `source`'s latency on one processor of `target`; see `hetpart.cost.predict`.
 
-    `threads` counts on a CPU (None: 4); `memory` on a GPU, for an engine that has kernels on buffers as well.
+    A chip with published latencies is predicted from them, whatever its target file says. For the other targets (this
+    machine, a file of the user's, a chip that nobody measured) the estimate is that of the cost table in their file:
+    see `hetpart.single`. An `engine` other than hetpart's is extrapolated even to a chip that nobody measured.
+
+    `threads` counts on a CPU (None: 4, or what the target file says); `memory` on a GPU, for an engine that has kernels
+    on buffers as well.
     """
     from hetpart.cost.layers import layers
-    from hetpart.cost.phones import Setting
-    from hetpart.cost.predict import check_setting, predict_latency
+    from hetpart.cost.phones import CHIPS, Setting
+    from hetpart.cost.predict import OWN, check_setting, predict_latency, published
+    from hetpart.single import estimate_latency
 
-    count = 0 if processor == "gpu" else 4 if threads is None else threads
+    by_law = target in CHIPS and (published(target) or engine != OWN)
+    file = None if by_law or not (target in target_names() or target.endswith(".toml")) else load_target(target)
+    usual = file.processor(processor).threads if file is not None else 4
+    count = (usual if threads is None else threads) if processor == "cpu" else 0
     on_buffers = "buffer" if memory == "buffer" else ""
-    setting = Setting(target, engine, processor, dtype, count, on_buffers)
-    check_setting(setting)
+    setting = Setting(target if file is None else file.name, engine, processor, dtype, count, on_buffers)
+    if file is None:
+        check_setting(setting)
     graph, _ = prepare(source, Options(shapes=shapes or {}, dims=dims or {}), Phases())
-    return predict_latency(layers(graph), setting)
+    return predict_latency(layers(graph), setting) if file is None else estimate_latency(graph, file, setting)
 
 
 def load(path: str | Path) -> Session:

@@ -20,9 +20,13 @@ from hetpart.cli.common import (
 
 def predict(
     model: ModelArgument,
-    target: Annotated[str, typer.Option("--target", "-t", metavar="CHIP", help="Chip, e.g. sd855.")] = "sd855",
+    target: Annotated[
+        str, typer.Option("--target", "-t", metavar="CHIP|FILE", help="Chip, e.g. sd855; host; or a .toml file.")
+    ] = "sd855",
     processor: Annotated[str, typer.Option("--processor", "-p", help="cpu or gpu.")] = "cpu",
-    threads: Annotated[int | None, typer.Option("--threads", help="Threads of the CPU, 1 to 8 (default: 4).")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", help="Threads of the CPU, 1 to 8 (default: 4, or the file's).")
+    ] = None,
     dtype: Annotated[str, typer.Option("--dtype", help="fp32, fp16 or int8.")] = "fp32",
     engine: Annotated[
         str, typer.Option("--engine", help="Engine with published latencies, e.g. ncnn; hetpart: the fastest of them.")
@@ -34,6 +38,7 @@ def predict(
 ) -> None:
     """Estimate the latency of MODEL on one processor of a phone, from published latencies of other models.
 
+    Where none are published (host, kirin985, a target file of yours) the estimate is that of the target's cost table.
     Exit code 0: estimated; 2: bad input, or nothing published to estimate from.
     """
     from hetpart.api import predict as predict_model
@@ -51,13 +56,20 @@ def predict(
         print_json({"schema": 1, "model": str(model), "target": target, **found.to_json()})
         return
     out = console()
-    out.print(
-        f"{found.latency_us / 1e3:.2f} ms, estimated: four of five lie in {found.low_us / 1e3:.2f} to "
-        f"{found.high_us / 1e3:.2f} ms (by {found.band_of})"
-    )
+    if found.low_us is None or found.high_us is None:
+        out.print(f"{found.latency_us / 1e3:.2f} ms, estimated: how far off is not known")
+        out.print(f"from the cost table of {target}, as there is {found.extrapolated}")
+    else:
+        out.print(
+            f"{found.latency_us / 1e3:.2f} ms, estimated: four of five lie in {found.low_us / 1e3:.2f} to "
+            f"{found.high_us / 1e3:.2f} ms (by {found.band_of})"
+        )
+        out.print("from published latencies of other models")
+    if found.left_out:
+        out.print(f"not counted, as {processor} cannot run it: {', '.join(found.left_out)}")
     if found.engine != found.setting.engine:
         out.print(f"assumes kernels as fast as the fastest published engine's, here {found.setting.engine}")
-    if found.extrapolated:
+    if found.extrapolated and found.method == "published-latencies":
         out.print(f"extrapolated: {found.extrapolated}")
     for name, share in found.shares.items():
         out.print(f"  {name:<12} {share:6.1%}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from hetpart.cost.law import Term, latency_ms, terms
 from hetpart.cost.layers import Layer
@@ -42,27 +42,35 @@ class Prediction:
         setting: what was predicted; its engine is the one whose parameters were used.
         engine: the engine asked for.
         latency_us: the estimate.
-        low_us, high_us: four of five published latencies lay within this band in cross-validation.
-        band_of: those latencies, e.g. ``127 latencies on sd855's cpu``.
+        low_us, high_us: four of five published latencies lay within this band in cross-validation; None if not known.
+        band_of: those latencies, e.g. ``127 latencies on sd855's cpu``; empty without a band.
         shares: share of the latency per kernel class, the largest first.
         extrapolated: why there are no data near; empty if the engine was published on this chip and dtype.
+        method: ``published-latencies``, the fitted law, or ``cost-table``, that of the target (`hetpart.single`).
+        left_out: what the processor cannot run and is not counted; the law does not ask, so empty there.
     """
 
     setting: Setting
     engine: str
     latency_us: float
-    low_us: float
-    high_us: float
+    low_us: float | None
+    high_us: float | None
     band_of: str
     shares: dict[str, float]
     extrapolated: str
+    method: Literal["published-latencies", "cost-table"] = "published-latencies"
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
             "latency_us": round(self.latency_us, 1),
-            "band_us": [round(self.low_us, 1), round(self.high_us, 1)],
-            "band_of": self.band_of,
+            "band_us": None
+            if self.low_us is None or self.high_us is None
+            else [round(self.low_us, 1), round(self.high_us, 1)],
+            "band_of": self.band_of or None,
             "origin": "estimated",
+            "method": self.method,
+            "left_out": list(self.left_out),
             "extrapolated": self.extrapolated or None,
             "engine": self.engine,
             "parameters_of": self.setting.engine,
@@ -88,6 +96,11 @@ def predict_latency(layers: Sequence[Layer], setting: Setting) -> Prediction:
     tried = [_predict(table, replace(setting, engine=engine), OWN) for engine in engines(setting.processor)]
     known = [p for p in tried if not p.extrapolated] or [p for p in tried if _measured_on(p.setting)] or tried
     return min(known, key=lambda prediction: prediction.latency_us)
+
+
+def published(chip: str) -> bool:
+    """Whether any latency of `chip`, or of one that differs in clocks alone, is published."""
+    return bool({chip, _SIMILAR.get(chip, "")} & {key.split("/")[0] for key in _stored()["settings"]})
 
 
 def engines(processor: str) -> tuple[str, ...]:
@@ -154,7 +167,9 @@ def check_setting(setting: Setting) -> None:
     """Refuses a setting about which nothing is known; raises as `predict_latency` does."""
     if setting.chip not in CHIPS:
         raise HetpartError(
-            "unknown-chip", f"no phone latencies are published for {setting.chip}", hint="known: " + ", ".join(CHIPS)
+            "unknown-chip",
+            f"no phone latencies are published for {setting.chip}",
+            hint=f"known: {', '.join(CHIPS)}; or host, or a path to a .toml file",
         )
     if setting.processor not in ("cpu", "gpu"):
         raise HetpartError(

@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
         "errors", "compression", "cost", "forecast", "formulate", "frontend", "graph", "oracle", "partition", "passes",
         "phases", "plan", "profile", "targets",
     },
+    "single": {"errors", "compiler", "cost", "graph", "phases", "targets"},
     "fallback": {"compiler", "formulate", "partition", "targets"},
     "fix": {"compiler", "fallback", "formulate", "frontend", "partition", "passes", "phases", "targets"},
     "explain": {"errors", "compiler", "fix", "frontend", "graph", "passes", "phases", "targets"},
@@ -57,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "api": {
         "errors", "build", "bundle", "compiler", "cost", "fallback", "frontend", "oracle", "phases", "report",
-        "runtime", "targets",
+        "runtime", "single", "targets",
     },
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},
