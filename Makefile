@@ -6,7 +6,7 @@ OUT ?= out
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 bench-predicted fallback-report cost-report placements-report clean
+.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 bench-predicted fallback-report cost-report cost-tables placements-report clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -80,6 +80,10 @@ cost-report: $(BIN)/hetpart ## fit published phone latencies again and write doc
 	$(BIN)/python -m benchmarks.phones.convolutions
 	$(BIN)/python -m benchmarks.phones.picture
 	$(BIN)/python -m benchmarks.phones.report
+
+cost-tables: $(BIN)/hetpart ## derive the phones' cost tables from that fit, in targets/, and write docs/cost-tables.md
+	$(BIN)/python -m benchmarks.phones.derive
+	$(BIN)/python -m benchmarks.phones.tables
 
 placements-report: $(BIN)/hetpart ## tell placements that lose from those that win, for docs/placements.md (10 minutes)
 	$(BIN)/python -m benchmarks.phones.placements_report

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hetpart.cost.work import work
+from hetpart.cost.work import Work, work
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Layout
 from hetpart.graph.units import Unit, UnitGraph
@@ -50,10 +50,18 @@ def estimate(
     Raises:
         InternalError: ``no-cost-table`` if the target states no costs for the processor.
     """
+    return roofline(work(unit, graph, layouts), processor, shared=shared)
+
+
+def roofline(todo: Work, processor: Processor, *, shared: bool = False) -> Cost:
+    """What `estimate` makes of the work of a unit.
+
+    Raises:
+        InternalError: ``no-cost-table`` if the target states no costs for the processor.
+    """
     table = processor.cost
     if table is None:
-        raise InternalError("no-cost-table", f"the target states no costs for {processor.name}", node=unit.name)
-    todo = work(unit, graph, layouts)
+        raise InternalError("no-cost-table", f"the target states no costs for {processor.name}")
     if todo.kernel_class == "view":
         return Cost(0.0, 0.0, "estimated", "launch", "view")
     efficiency = table.efficiency[todo.kernel_class]

@@ -35,7 +35,7 @@ CHIPS = {
     "sd888": Chip("Snapdragon 888", "x1", 2.84, 2.42, 860, "adreno"),
     "kirin970": Chip("Kirin 970", "a73", 2.36, 2.36, 286, "mali"),
     "kirin980": Chip("Kirin 980", "a76", 2.6, 1.92, 172, "mali"),
-    "kirin985": Chip("Kirin 985", "a76", 2.58, 2.40, 358, "mali"),
+    "kirin985": Chip("Kirin 985", "a76", 2.58, 2.40, 179, "mali"),
     "kirin990": Chip("Kirin 990", "a76", 2.86, 2.09, 230, "mali"),
     "kirin990-5g": Chip("Kirin 990 5G", "a76", 2.86, 2.36, 230, "mali"),
 }

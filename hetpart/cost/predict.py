@@ -94,7 +94,7 @@ def predict_latency(layers: Sequence[Layer], setting: Setting) -> Prediction:
     if setting.engine != OWN:
         return _predict(table, setting, setting.engine)
     tried = [_predict(table, replace(setting, engine=engine), OWN) for engine in engines(setting.processor)]
-    known = [p for p in tried if not p.extrapolated] or [p for p in tried if _measured_on(p.setting)] or tried
+    known = [p for p in tried if not p.extrapolated] or [p for p in tried if measured_on(p.setting)] or tried
     return min(known, key=lambda prediction: prediction.latency_us)
 
 
@@ -110,10 +110,7 @@ def engines(processor: str) -> tuple[str, ...]:
 
 def _predict(table: list[tuple[Layer, int]], setting: Setting, engine: str) -> Prediction:
     stored = _stored()
-    versions = stored["settings"].get(setting.key, {})
-    version = max(versions, key=lambda name: (versions[name], name)) if versions else ""
-    found = terms(table, setting, version)
-    parts = latency_ms(found, {**_borrowed(found, setting.chip), **stored["effects"]})
+    parts = _class_times(table, setting)
     total_us = sum(parts.values()) * 1e3
     extrapolated = _extrapolated(setting)
     spread, band_of = _band(setting, extrapolated)
@@ -135,6 +132,19 @@ def _band(setting: Setting, extrapolated: str) -> tuple[float, str]:
     return errors[key]["p80_log"], f"{errors[key]['rows']} latencies on all chips' {setting.processor}s"
 
 
+def class_times(layers: Sequence[Layer], setting: Setting) -> dict[str, float]:
+    """Milliseconds per kernel class of the law, in the commonest version of the engine."""
+    return _class_times([(layer, 1) for layer in layers], setting)
+
+
+def _class_times(table: list[tuple[Layer, int]], setting: Setting) -> dict[str, float]:
+    stored = _stored()
+    versions = stored["settings"].get(setting.key, {})
+    version = max(versions, key=lambda name: (versions[name], name)) if versions else ""
+    found = terms(table, setting, version)
+    return latency_ms(found, {**_borrowed(found, setting.chip), **stored["effects"]})
+
+
 def _borrowed(found: Sequence[Term], chip: str) -> dict[str, float]:
     """The effects of the chip's twin, under the chip's name: where nothing of the chip itself is stored."""
     if chip not in _SIMILAR:
@@ -144,7 +154,7 @@ def _borrowed(found: Sequence[Term], chip: str) -> dict[str, float]:
     return {name: stored[other] for name, other in names.items() if other in stored}
 
 
-def _measured_on(setting: Setting) -> bool:
+def measured_on(setting: Setting) -> bool:
     """Whether the engine was published on this chip's processor, in whatever dtype."""
     chips = {setting.chip, _SIMILAR.get(setting.chip, "")}
     return any(
@@ -156,7 +166,7 @@ def _measured_on(setting: Setting) -> bool:
 def _extrapolated(setting: Setting) -> str:
     keys = [key.split("/") for key in _stored()["settings"]]
     where = (setting.engine, setting.processor)
-    if not _measured_on(setting):
+    if not measured_on(setting):
         return f"no published latency of {setting.engine} on {setting.chip}'s {setting.processor}"
     if not any((k[1], k[2], k[3]) == (*where, setting.dtype) for k in keys):
         return f"no published latency of {setting.engine} in {setting.dtype} on a {setting.processor}"
