@@ -66,12 +66,13 @@ class Compared(NamedTuple):
 
     @property
     def ratio(self) -> np.ndarray:
-        return self.table_ms / self.law_ms
+        found: np.ndarray = self.table_ms / self.law_ms
+        return found
 
     @property
     def rank_correlation(self) -> float:
         ranks = [np.argsort(np.argsort(values)) for values in (self.table_ms, self.law_ms)]
-        return float(np.corrcoef(*ranks)[0, 1])
+        return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def networks() -> dict[str, Table]:

@@ -6,6 +6,8 @@ tested. Post-processing is left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 
@@ -209,7 +211,7 @@ def segformer_b0() -> onnx.ModelProto:
         return b.linear(b.transpose(b.reshape(y, 1, 4 * width, -1), 0, 2, 1), width)
 
     b, x = image("segformer_b0", 512)
-    found = []
+    found: list[tuple[Value, int]] = []
     for width, ratio, heads in ((32, 8, 1), (64, 4, 2), (160, 2, 5), (256, 1, 8)):
         x = b.conv(x, width, 3 if found else 7, stride=2 if found else 4, bias=True)
         size = x.shape[2]
@@ -238,7 +240,7 @@ def _smaller(b: Builder, x: Value) -> Value:
     return b.op("SpaceToDepth", x, blocksize=2)
 
 
-def _pyramid_pool(b: Builder, x: Value, conv) -> Value:
+def _pyramid_pool(b: Builder, x: Value, conv: Callable[[Value, int, int], Value]) -> Value:
     channels = x.channels
     parts = [conv(x, channels // 2, 1)]
     for _ in range(3):
