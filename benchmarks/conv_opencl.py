@@ -2,7 +2,7 @@
 
     python -m benchmarks.conv_opencl [NETWORK ...]
 
-Both run in turns, in this machine's blocks; medians of thread CPU time. PoCL's ``basic`` device works in the calling
+Both are generated as for target host and run in turns; medians of thread CPU time. PoCL's ``basic`` device works in the calling
 thread; build is that of the first call, compilation included (PoCL caches on disk; ``POCL_KERNEL_CACHE=0``: measured).
 benchmarks/conv_cpu.py compares the CPU kernels with onnxruntime.
 """
@@ -22,15 +22,20 @@ import numpy as np  # PoCL reads its settings when it is loaded
 import pyopencl as cl
 
 from examples.zoo import build as build_model
+from hetpart.codegen.isa import target_isa
+from hetpart.codegen.opencl import device_of
 from hetpart.compiler import Options, prepare
 from hetpart.graph.assign import assign
 from hetpart.graph.layout import pack
 from hetpart.kernels import cpu, opencl
-from hetpart.kernels.cpu.build import aligned, host_isa, load
+from hetpart.kernels.cpu.build import aligned, load
+from hetpart.kernels.isa import Isa
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.select import select
 from hetpart.kernels.spec import ConvSpec, ConvTransposeSpec, Spec
 from hetpart.phases import Phases
+from hetpart.targets import load_target
+from hetpart.targets.schema import OpenclCodegen, Target
 
 Convolution = ConvSpec | ConvTransposeSpec
 
@@ -41,16 +46,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("networks", nargs="*", default=["resnet50", "mobilenetv2", "squeezenet"], help="of the zoo")
     options = parser.parse_args()
-    device = Device(True, host_isa().registers, (1, 1, 1))
+    target = load_target("host")
+    isa, device = target_isa(target), opencl_device(target)
     context = cl.Context([cl.get_platforms()[0].get_devices()[0]])
     done: set[Spec] = set()
     ratios = []
     for name in options.networks:
         print(f"{name:<46} {'ms':>8} {'cpu ms':>8} {'ratio':>6} {'GFLOP/s':>8} {'build s':>8}  tile")
-        specs = [spec for spec in convolutions(name, host_isa().lanes) if spec not in done]
-        ratios += [report(spec, device, context) for spec in dict.fromkeys(specs)]
+        specs = [spec for spec in convolutions(name, target.block) if spec not in done]
+        ratios += [report(spec, isa, device, context) for spec in dict.fromkeys(specs)]
         done.update(specs)
     print(f"ratio: median {np.median(ratios):.2f}, worst {max(ratios):.2f} of {len(ratios)}")
+
+
+def opencl_device(target: Target) -> Device:
+    """The target's OpenCL device."""
+    options = next(p.codegen for p in target.processors if isinstance(p.codegen, OpenclCodegen))
+    return device_of(options)
 
 
 def convolutions(name: str, block: int) -> list[Convolution]:
@@ -68,7 +80,7 @@ def label_of(spec: Convolution) -> str:
     return f"{kh}x{kw}{stride} {size} {kind} {'+' * len(spec.operands)}"
 
 
-def report(spec: Convolution, device: Device, context: Any) -> float:
+def report(spec: Convolution, isa: Isa, device: Device, context: Any) -> float:
     """Prints one line of the table; returns the ratio of the times."""
     rng = np.random.default_rng(0)
     shapes = (spec.x.shape, *(form.shape for form in spec.operands))
@@ -82,7 +94,7 @@ def report(spec: Convolution, device: Device, context: Any) -> float:
     ours = on_opencl(spec, device, context, source, stored, constants)
     ours()
     build = time.thread_time() - started
-    theirs = on_cpu(spec, stored, constants)
+    theirs = on_cpu(spec, isa, stored, constants)
     theirs()
     seconds = [(timed(ours), timed(theirs)) for _ in range(ROUNDS)]
     mine, other = np.median(seconds, axis=0)
@@ -128,8 +140,9 @@ def on_opencl(
     return run
 
 
-def on_cpu(spec: Convolution, stored: Sequence[np.ndarray], constants: dict[str, Any]) -> Callable[[], None]:
-    isa = host_isa()
+def on_cpu(
+    spec: Convolution, isa: Isa, stored: Sequence[np.ndarray], constants: dict[str, Any]
+) -> Callable[[], None]:
     module = cpu.generator(spec)
     kernel = load([module.prim_func(spec, isa, "kernel")], isa)["kernel"]
     arrays = [*stored, *module.pack(spec, isa, constants), np.zeros(spec.out.physical_shape, np.float32)]

@@ -98,6 +98,7 @@ def _codegen(table: Table, kind: str, block: int, machine: Machine) -> CpuCodege
             storage=table.choice("storage", ("float32", "float16")) if "storage" in table else "float32",
             max_image=table.integer("max_image") if "max_image" in table else 16384,
             max_kernel_us=table.integer("max_kernel_us", minimum=0) if "max_kernel_us" in table else 0,
+            local_bytes=table.integer("local_bytes", native=machine.l2_bytes) if "local_bytes" in table else 0,
         )
         if codegen.memory == "image" and block != 4:
             raise table.error("memory", f"buffer: a texel has 4 channels, the target's block {block}")

@@ -70,7 +70,7 @@ class CpuCodegen:
 
 @dataclass(frozen=True)
 class OpenclCodegen:
-    """How OpenCL kernels are shaped (the first three: see `hetpart.kernels.kernel.Device`).
+    """How OpenCL kernels are shaped (the first three and the last: see `hetpart.kernels.kernel.Device`).
 
     Attributes:
         tile_items: one work-item computes a whole register tile (CPU-like devices), else items are small and many.
@@ -82,6 +82,8 @@ class OpenclCodegen:
         max_kernel_us: no launch may be predicted to take longer, so that the GPU can draw the screen in between;
             longer kernels are launched in parts. 0 sets no bound.
         max_image: no image may be wider or higher (CL_DEVICE_IMAGE2D_MAX_WIDTH, _HEIGHT), in texels.
+        local_bytes: with `tile_items`, local memory that a work-item may use for itself: a core's own cache, and no
+            more than CL_DEVICE_LOCAL_MEM_SIZE. 0: none.
     """
 
     tile_items: bool
@@ -92,6 +94,7 @@ class OpenclCodegen:
     storage: str = "float32"
     max_image: int = 16384
     max_kernel_us: int = 0
+    local_bytes: int = 0
 
     @property
     def private(self) -> bool:

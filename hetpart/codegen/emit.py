@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.cpu import CpuModule
-from hetpart.codegen.opencl import OpenclModule, in_parts
+from hetpart.codegen.opencl import OpenclModule, device_of, in_parts
 from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
 from hetpart.kernels.isa import Isa
-from hetpart.kernels.kernel import Device
 from hetpart.kernels.select import select
 from hetpart.plan.build import PricedCall, build_plan
 from hetpart.plan.check import check_plan
@@ -77,10 +76,7 @@ def emit(
         if processor.kind == "cpu":
             modules[processor.name] = cpu
         elif isinstance(processor.codegen, OpenclCodegen):
-            options = processor.codegen
-            modules[processor.name] = OpenclModule(
-                Device(options.tile_items, options.registers, options.work_group, options.max_image)
-            )
+            modules[processor.name] = OpenclModule(device_of(processor.codegen))
             gpu_sources.append(modules[processor.name])
     weights = Weights()
     plans = {}

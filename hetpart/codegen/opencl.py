@@ -16,6 +16,14 @@ from hetpart.kernels.select import KernelCall
 from hetpart.kernels.spec import RepackSpec, Spec
 from hetpart.plan.invocation import Argument, Constant, Invocation, Private, Value
 from hetpart.plan.private import Copy
+from hetpart.targets.schema import OpenclCodegen
+
+
+def device_of(options: OpenclCodegen) -> Device:
+    """The device that a target describes."""
+    return Device(
+        options.tile_items, options.registers, options.work_group, options.max_image, options.local_bytes
+    )
 
 
 class OpenclModule:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hetpart.graph.layout import pack
+from hetpart.kernels import winograd
 from hetpart.kernels.cpu import conv_choice, conv_plan, winograd_plan
 from hetpart.kernels.cpu.build import aligned, load
 from hetpart.kernels.cpu.conv_choice import Choice
@@ -57,8 +58,8 @@ def _stages(spec: ConvSpec, isa: Isa) -> list[Callable[[Choice], Iterable[Choice
 
     def other_kinds(_: Choice) -> Iterator[Choice]:
         yield conv_plan.estimate(spec, isa)
-        if winograd_plan.applies(spec):
-            yield from (winograd_plan.sized(spec, isa, outputs) for outputs in winograd_plan.OUTPUTS)
+        if winograd.applies(spec):
+            yield from (winograd_plan.sized(spec, isa, outputs) for outputs in winograd.OUTPUTS)
 
     def tiles(best: Choice) -> Iterator[Choice]:
         if isinstance(best, Direct):

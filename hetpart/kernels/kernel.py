@@ -34,12 +34,15 @@ class Device:
         registers: vector registers (of one channel block each) that one work-item may keep live.
         work_group: preferred local size (x, y, z) for SIMT; (1, 1, 1) on tile devices.
         max_image: largest width and height of an image, in texels.
+        local_bytes: local memory that an item of a tile device may use for itself, which should stay in the core's
+            own cache; 0 for none.
     """
 
     tile_items: bool
     registers: int
     work_group: tuple[int, int, int]
     max_image: int = 16384
+    local_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hetpart.errors import HetpartError
+from hetpart.kernels import winograd
 from hetpart.kernels.cpu import conv_plan, tuned, winograd_plan
 from hetpart.kernels.cpu.conv_plan import ConvPlan, Direct
 from hetpart.kernels.cpu.tiles import TileShape
@@ -65,8 +66,8 @@ def measured_tag(spec: ConvSpec, isa: Isa) -> str:
 def _suits(choice: Choice, spec: ConvSpec) -> bool:
     if isinstance(choice, Winograd):
         return (
-            winograd_plan.applies(spec)
-            and choice.outputs in winograd_plan.OUTPUTS
+            winograd.applies(spec)
+            and choice.outputs in winograd.OUTPUTS
             and choice.band > 0
             and choice.group > 0
             and spec.out.blocks % choice.group == 0

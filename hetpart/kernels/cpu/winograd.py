@@ -29,8 +29,9 @@ from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import divisor, each_piece
 from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, vector, zeros
 from hetpart.kernels.cpu.winograd_plan import WinogradPlan
-from hetpart.kernels.cpu.winograd_transform import filter_matrix, input_line, output_line
+from hetpart.kernels.cpu.winograd_transform import input_line, output_line
 from hetpart.kernels.spec import ConvSpec
+from hetpart.kernels.winograd import transform_weights
 
 UNROLL = 112
 """Multiply-adds in the unrolled body of the innermost loop, about."""
@@ -47,13 +48,10 @@ def extent(spec: ConvSpec, plan: WinogradPlan) -> int:
 def pack(spec: ConvSpec, plan: WinogradPlan, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     """Transformed weights, flat, then the bias, if there is one.
 
-    Per group and position of the patch: channel tiles of (input channels, vectors, lanes). Transformed in float64.
+    Per group and position of the patch: channel tiles of (input channels, vectors, lanes).
     """
     lanes = spec.out.block
-    w = np.asarray(constants["w"], np.float64)
-    rows, columns = (filter_matrix(m) for m in plan.outputs)
-    u = np.einsum("ik,ockl,jl->ijco", rows, w, columns).reshape(plan.positions, w.shape[1], w.shape[0])
-    u = np.pad(u, ((0, 0), (0, 0), (0, spec.out.blocks * lanes - w.shape[0])))
+    u = transform_weights(constants["w"], plan.outputs, spec.out.blocks * lanes)
     width = plan.group * lanes
     parts = [
         pack_tiles(u[position, :, group * width : (group + 1) * width], plan.channel_tiles, lanes)

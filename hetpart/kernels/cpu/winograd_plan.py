@@ -11,12 +11,9 @@ import math
 from dataclasses import dataclass
 
 from hetpart.kernels.cpu.tiles import Run, choose_tile, even_runs
-from hetpart.kernels.cpu.winograd_transform import TAPS
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
-
-OUTPUTS = ((4, 4), (4, 2), (2, 2))
-"""m of rows and columns: what is considered."""
+from hetpart.kernels.winograd import OUTPUTS, TAPS, applies
 
 ITEMS = 8
 """A layer has at least so many work items where its output channels allow it, for four cores to share."""
@@ -151,15 +148,3 @@ def _direct_cycles(spec: ConvSpec, isa: Isa) -> float:
 def _weight_cycles(size_bytes: int, passes: int, isa: Isa) -> float:
     """Reading weights from beyond the L2 cache, in every pass unless they stay there."""
     return size_bytes * (passes if size_bytes > _SHARE * isa.l2_bytes else 1) / _STREAM_BYTES
-
-
-def applies(spec: ConvSpec) -> bool:
-    """Whether the transform can do it at all."""
-    return (
-        spec.x.dtype == "float32"  # the transform multiplies rounding errors, in float16 beyond what is allowed
-        and spec.kernel == (TAPS, TAPS)
-        and spec.strides == (1, 1)
-        and spec.dilations == (1, 1)
-        and spec.group == 1
-        and spec.x.block == spec.out.block
-    )

@@ -1,37 +1,14 @@
-"""The one-dimensional transforms of Winograd's F(2, 3) and F(4, 3), with common subexpressions shared.
+"""The one-dimensional transforms of F(2, 3) and F(4, 3) in TIR, with common subexpressions shared.
 
-Points 0, 1, -1 and infinity, for m = 4 also 2 and -2 (Lavin and Gray, https://arxiv.org/abs/1509.09308, section 4).
+hetpart.kernels.winograd has the points, and the filters' transform.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from hetpart.kernels.cpu.emit import Expr
 from hetpart.kernels.cpu.steps import constant
-
-TAPS = 3
-
-_G = {
-    2: np.array([[1, 0, 0], [1 / 2, 1 / 2, 1 / 2], [1 / 2, -1 / 2, 1 / 2], [0, 0, 1]]),
-    4: np.array(
-        [
-            [1 / 4, 0, 0],
-            [-1 / 6, -1 / 6, -1 / 6],
-            [-1 / 6, 1 / 6, -1 / 6],
-            [1 / 24, 1 / 12, 1 / 6],
-            [1 / 24, -1 / 12, 1 / 6],
-            [0, 0, 1],
-        ]
-    ),
-}
-
-
-def filter_matrix(m: int) -> np.ndarray:
-    """G, (m + 2, 3): transforms a filter of three taps."""
-    return _G[m]
 
 
 def input_line(m: int, d: Sequence[Expr]) -> list[Expr]:

@@ -14,7 +14,7 @@ from hetpart.errors import InternalError
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import tiles
 from hetpart.kernels.opencl.blocked import Position, clear_halo, strides
-from hetpart.kernels.opencl.conv import convolution_kernel, pack_bias, start_sums, store_sums
+from hetpart.kernels.opencl.conv_parts import convolution_kernel, pack_bias, start_sums, store_sums
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.grouped import Groups
 from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, vector
@@ -41,7 +41,7 @@ def source(spec: ConvTransposeSpec, device: Device, symbol: str) -> str:
         *clear,
     ]
     return convolution_kernel(
-        spec, tile, "transposed convolution", (const_in("x"), const_in("w", spec.out.block)), body, symbol
+        spec, tile.describe, "transposed convolution", (const_in("x"), const_in("w", spec.out.block)), body, symbol
     )
 
 

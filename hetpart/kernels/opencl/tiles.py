@@ -37,6 +37,11 @@ class Tile:
     def pixels(self) -> int:
         return self.rows * self.columns
 
+    @property
+    def describe(self) -> str:
+        """In words, for a kernel's comment."""
+        return f"{self.blocks} channel block(s) of {self.rows} x {self.columns} pixels"
+
     def each_pixel(self) -> Iterator[tuple[int, int, int]]:
         """Number, row and column of every pixel."""
         for pixel in range(self.pixels):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Halo, Plain
-from hetpart.kernels.cpu import conv, winograd_plan
+from hetpart.kernels import winograd
+from hetpart.kernels.cpu import conv
 from hetpart.kernels.cpu.build import assembly, host_isa
 from hetpart.kernels.cpu.conv_choice import plan
 from hetpart.kernels.cpu.conv_plan import HALF_LONGEST, ConvPlan
@@ -120,8 +121,8 @@ def test_runs_are_short_and_even() -> None:
 
 def test_no_winograd_in_float16() -> None:
     spec = test_conv.spec_of(64, 64, (56, 56), (3, 3), block=8, pad=1)
-    assert winograd_plan.applies(spec)
-    assert not winograd_plan.applies(half(spec))
+    assert winograd.applies(spec)
+    assert not winograd.applies(half(spec))
 
 
 @pytest.mark.parametrize("group", [1, 64])

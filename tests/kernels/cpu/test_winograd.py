@@ -14,10 +14,11 @@ from tvm import tirx
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Halo
 from hetpart.kernels.cpu import conv_choice
-from hetpart.kernels.cpu.winograd_plan import OUTPUTS, Winograd, WinogradPlan, estimate
-from hetpart.kernels.cpu.winograd_transform import filter_matrix, input_line, output_line
+from hetpart.kernels.cpu.winograd_plan import Winograd, WinogradPlan, estimate
+from hetpart.kernels.cpu.winograd_transform import input_line, output_line
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
+from hetpart.kernels.winograd import OUTPUTS, filter_matrix
 from tests.kernels.cpu.conftest import RunKernel
 from tests.kernels.cpu.reference import convolution
 from tests.numerics import relative_error
