@@ -2,9 +2,9 @@
 
     python -m benchmarks.conv_opencl [NETWORK ...]
 
-Both are generated as for target host and run in turns; medians of thread CPU time. PoCL's ``basic`` device works in the calling
-thread; build is that of the first call, compilation included (PoCL caches on disk; ``POCL_KERNEL_CACHE=0``: measured).
-benchmarks/conv_cpu.py compares the CPU kernels with onnxruntime.
+Both are generated as for target host and run in turns, weights warm as far as caches reach; medians of thread CPU time.
+PoCL's ``basic`` device works in the calling thread; build is that of the first call, compilation included (PoCL caches
+on disk; ``POCL_KERNEL_CACHE=0``: measured). benchmarks/layers.py compares the CPU kernels with other engines.
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ from hetpart.targets.schema import OpenclCodegen, Target
 
 Convolution = ConvSpec | ConvTransposeSpec
 
+NETWORKS = ["resnet18", "resnet50", "mobilenetv2", "squeezenet"]
+
 ROUNDS = 8
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("networks", nargs="*", default=["resnet50", "mobilenetv2", "squeezenet"], help="of the zoo")
+    parser.add_argument("networks", nargs="*", default=NETWORKS, help="of the zoo")
     options = parser.parse_args()
     target = load_target("host")
     isa, device = target_isa(target), opencl_device(target)
@@ -140,9 +142,7 @@ def on_opencl(
     return run
 
 
-def on_cpu(
-    spec: Convolution, isa: Isa, stored: Sequence[np.ndarray], constants: dict[str, Any]
-) -> Callable[[], None]:
+def on_cpu(spec: Convolution, isa: Isa, stored: Sequence[np.ndarray], constants: dict[str, Any]) -> Callable[[], None]:
     module = cpu.generator(spec)
     kernel = load([module.prim_func(spec, isa, "kernel")], isa)["kernel"]
     arrays = [*stored, *module.pack(spec, isa, constants), np.zeros(spec.out.physical_shape, np.float32)]

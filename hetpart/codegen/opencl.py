@@ -21,9 +21,7 @@ from hetpart.targets.schema import OpenclCodegen
 
 def device_of(options: OpenclCodegen) -> Device:
     """The device that a target describes."""
-    return Device(
-        options.tile_items, options.registers, options.work_group, options.max_image, options.local_bytes
-    )
+    return Device(options.tile_items, options.registers, options.work_group, options.max_image, options.local_bytes)
 
 
 class OpenclModule:

@@ -1,5 +1,4 @@
-"""What all kernels of convolutions have around their products: comment and arguments, sums that start at the bias, and
-the steps that follow when they are stored."""
+"""What kernels of convolutions have around their products: comment, arguments, sums that start at the bias, steps."""
 
 from __future__ import annotations
 

@@ -12,6 +12,9 @@ INDENT = "    "
 SAMPLER = "texels"
 """The sampler of every image read: whole coordinates, and zeros outside of the image."""
 
+AHEAD = 64
+"""Steps of a reduction by which weights that stream from memory are asked for in advance."""
+
 
 def literal(value: float) -> str:
     """The shortest decimal literal of the float32 nearest to `value`."""
@@ -68,6 +71,14 @@ def loop(variable: str, count: int, body: Callable[[str], list[str]]) -> list[st
 def const_in(name: str, width: int = 1) -> str:
     """Declaration of an input argument, a read-only array of vectors of `width` floats."""
     return f"__global const {vector(width)}* restrict {name}"
+
+
+def prefetch(pointer: str, number: int) -> str:
+    """The statement that asks for element `number` behind `pointer`, on tile devices.
+
+    By clang's builtin, which wants a pointer without address space: PoCL's own ``prefetch`` does nothing.
+    """
+    return f"__builtin_prefetch((const void*)(size_t)({pointer} + {number}));"
 
 
 def result(name: str, width: int = 1) -> str:

@@ -18,17 +18,11 @@ from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.blocked import Position, clear_halo, index, store
 from hetpart.kernels.opencl.conv_parts import convolution_kernel, operands_of, pack_bias
 from hetpart.kernels.opencl.grid import item
-from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, loop, vector
+from hetpart.kernels.opencl.text import AHEAD, affine, const_in, for_range, indent, loop, prefetch, vector
 from hetpart.kernels.opencl.winograd_plan import WinogradPlan
 from hetpart.kernels.opencl.winograd_transform import input_line, output_line
 from hetpart.kernels.spec import ConvSpec
 from hetpart.kernels.winograd import TAPS, transform_weights
-
-AHEAD = 64
-"""Steps of the reduction by which weights are asked for in advance. They stream, as each is used for few patches.
-
-By clang's builtin: PoCL's ``prefetch`` does nothing, and 256 to 256 channels at 14 x 14 then take 1.5 times as long.
-"""
 
 
 def source(spec: ConvSpec, plan: WinogradPlan, symbol: str) -> str:
@@ -112,7 +106,8 @@ def _transform_input(spec: ConvSpec, plan: WinogradPlan, at: Position) -> list[s
 def _multiply(spec: ConvSpec, plan: WinogradPlan, group: str) -> list[str]:
     """M = U V: for every position a product over the input channels, for the group's blocks."""
     form, lanes, vectors, pixels = vector(spec.out.block), spec.x.block, plan.tile.blocks, plan.tile.columns
-    step = [f"__builtin_prefetch((const void*)(size_t)(weights + {AHEAD * vectors + r}));" for r in range(vectors)]
+    # weights stream, as each is used for few patches: 256 to 256 channels at 14 x 14 take 1.5 times as long without
+    step = [prefetch("weights", AHEAD * vectors + r) for r in range(vectors)]
     step += [f"const {form} w{r} = weights[{r}];" for r in range(vectors)]
     for p in range(pixels):
         step.append(f"const float x{p} = from[{affine([('lane', 1)], p * lanes)}];")
@@ -139,9 +134,7 @@ def _multiply(spec: ConvSpec, plan: WinogradPlan, group: str) -> list[str]:
             ),
             *loop("k", whole + (rest > 0), block),
             f"__local {form}* to = m + {affine(target)};",
-            *(
-                " ".join(f"to[{r * plan.stride + p}] = sum{r}_{p};" for p in range(pixels)) for r in range(vectors)
-            ),
+            *(" ".join(f"to[{r * plan.stride + p}] = sum{r}_{p};" for p in range(pixels)) for r in range(vectors)),
         ]
 
     pieces, stacks = -(-plan.columns // pixels), plan.group // vectors

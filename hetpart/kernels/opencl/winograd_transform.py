@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 
 def input_line(m: int, form: str, d: Sequence[str], to: Sequence[str]) -> list[str]:
     """Declarations of `to`, B' d for m + 2 values of type `form`; helpers are named after the first result."""
     if m == 2:
-        values = f"{d[0]} - {d[2]}", f"{d[1]} + {d[2]}", f"{d[2]} - {d[1]}", f"{d[1]} - {d[3]}"
-        return [_declare(form, zip(to, values, strict=True))]
+        return [_declare(form, to, (f"{d[0]} - {d[2]}", f"{d[1]} + {d[2]}", f"{d[2]} - {d[1]}", f"{d[1]} - {d[3]}"))]
     even, odd, low, high = (f"{to[0]}_{name}" for name in ("even", "odd", "low", "high"))
     helpers = [
         (even, f"{d[4]} - 4.0f * {d[2]}"),
@@ -25,14 +24,13 @@ def input_line(m: int, form: str, d: Sequence[str], to: Sequence[str]) -> list[s
         f"{low} - {high}",
         f"4.0f * {d[1]} - 5.0f * {d[3]} + {d[5]}",
     )
-    return [_declare(form, helpers), _declare(form, zip(to, values, strict=True))]
+    return [_declare(form, *zip(*helpers, strict=True)), _declare(form, to, values)]
 
 
 def output_line(m: int, form: str, t: Sequence[str], to: Sequence[str]) -> list[str]:
     """Declarations of `to`, A' t for m + 2 values of type `form`: m outputs."""
     if m == 2:
-        values = f"{t[0]} + {t[1]} + {t[2]}", f"{t[1]} - {t[2]} - {t[3]}"
-        return [_declare(form, zip(to, values, strict=True))]
+        return [_declare(form, to, (f"{t[0]} + {t[1]} + {t[2]}", f"{t[1]} - {t[2]} - {t[3]}"))]
     s1, d1, s2, d2 = (f"{to[0]}_{name}" for name in ("sum1", "difference1", "sum2", "difference2"))
     helpers = [
         (s1, f"{t[1]} + {t[2]}"),
@@ -41,8 +39,8 @@ def output_line(m: int, form: str, t: Sequence[str], to: Sequence[str]) -> list[
         (d2, f"{t[3]} - {t[4]}"),
     ]
     values = f"{t[0]} + {s1} + {s2}", f"{d1} + 2.0f * {d2}", f"{s1} + 4.0f * {s2}", f"{d1} + 8.0f * {d2} + {t[5]}"
-    return [_declare(form, helpers), _declare(form, zip(to, values, strict=True))]
+    return [_declare(form, *zip(*helpers, strict=True)), _declare(form, to, values)]
 
 
-def _declare(form: str, values: Iterable[tuple[str, str]]) -> str:
-    return f"const {form} " + ", ".join(f"{name} = {value}" for name, value in values) + ";"
+def _declare(form: str, names: Sequence[str], values: Sequence[str]) -> str:
+    return f"const {form} " + ", ".join(f"{name} = {value}" for name, value in zip(names, values, strict=True)) + ";"
