@@ -102,6 +102,8 @@ def _codegen(table: Table, kind: str, block: int, machine: Machine) -> CpuCodege
         )
         if codegen.memory == "image" and block != 4:
             raise table.error("memory", f"buffer: a texel has 4 channels, the target's block {block}")
+        if codegen.local_bytes and not codegen.tile_items:
+            raise table.error("local_bytes", "left out where tile_items is false: only tile devices use it")
         if codegen.private and codegen.tile_items:
             raise table.error("tile_items", "false where maps lie in images or in float16")
     else:

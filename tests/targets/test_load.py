@@ -14,7 +14,7 @@ from hetpart.errors import HetpartError
 from hetpart.targets import CpuCodegen, Target, load_target, target_names
 from hetpart.targets.machine import this_machine
 from hetpart.targets.read import read_target
-from hetpart.targets.schema import COMPUTE_CLASSES, HALF_CLASSES, INT8_CLASSES, MEMORY_CLASSES
+from hetpart.targets.schema import COMPUTE_CLASSES, HALF_CLASSES, INT8_CLASSES, MEMORY_CLASSES, OpenclCodegen
 from hetpart.targets.table import Table
 
 SHIPPED = Path(sys.modules["hetpart.targets"].__file__ or "").parent
@@ -84,6 +84,9 @@ def test_host_follows_this_machine() -> None:
     assert codegen.native
     assert codegen.lanes == target.block
     assert [processor.core for processor in target.processors] == [0, 1]
+    gpu = target.processors[1].codegen
+    assert isinstance(gpu, OpenclCodegen)
+    assert gpu.local_bytes == codegen.l2_bytes == this_machine().l2_bytes
 
 
 def test_unknown_name_suggests_the_closest() -> None:
@@ -146,6 +149,11 @@ def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
         ('kind = "opencl"', 'kind = "cpu"', "processors.gpu.codegen.triples must be a list of strings; it is missing"),
         ('name = "prime"', "name = 7", "processors.cpu.clusters[0].name must be a non-empty string, not 7"),
         ("work_group = [8, 8, 1]", "work_group = [8, 8]", "work_group must be a list of three positive whole numbers"),
+        (
+            "work_group = [8, 8, 1]",
+            "work_group = [8, 8, 1]\nlocal_bytes = 32768",
+            "processors.gpu.codegen.local_bytes must be left out where tile_items is false",
+        ),
         ('source = "gpu"', 'source = "npu"', "links[0].source must be one of cpu, gpu, dsp, not 'npu'"),
         ('target = "cpu"', 'target = "gpu"', "links[0].target must be another processor than the source"),
         ('mattr = ["+dotprod", "+fullfp16"]', "mattr = [1]", "processors.cpu.codegen.mattr must be a list of strings"),

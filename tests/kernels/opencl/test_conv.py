@@ -17,6 +17,7 @@ from hetpart.graph.layout import Blocked, Halo
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import conv, direct, grouped
 from hetpart.kernels.spec import ConvSpec
+from tests.kernels.opencl.conftest import SIMT, TILE
 from tests.numerics import relative_error
 
 
@@ -200,6 +201,14 @@ def test_grouped_input_in_another_block_is_refused() -> None:
 def test_impossible_groups_are_refused() -> None:
     with pytest.raises(InternalError, match="3 groups"):
         conv.launch(make(4, 8, 8, (3, 3), group=3), Device(True, 32, (1, 1, 1)))
+
+
+@pytest.mark.parametrize(("size", "streamed"), [(7, True), (14, False)])
+def test_weights_that_stream_are_prefetched(size: int, streamed: bool) -> None:
+    """Few tiles use them, so their way from memory decides; clang's builtin is for OpenCL on a CPU only."""
+    spec = make(16, 64, 64, (size, size), (1, 1))
+    assert ("__builtin_prefetch(" in conv.source(spec, TILE, "conv")) == streamed
+    assert "__builtin_prefetch(" not in conv.source(spec, SIMT, "conv")
 
 
 def test_text_is_deterministic_and_small(style: tuple[Device, int]) -> None:
