@@ -205,6 +205,22 @@ def test_broken_opencl_source_falls_back_too(toy: Path, tmp_path: Path, x: np.nd
         assert session.plan_used == "cpu"
 
 
+def test_too_much_local_memory_is_refused(toy: Path, tmp_path: Path) -> None:
+    """PoCL would end the process."""
+    bundle = read_bundle(toy)
+    files: dict[str, bytes | Path] = {name: toy / name for name in bundle.manifest.files}
+    files["gpu/kernels.cl"] = b"""__kernel void square(__global const float *x, __global float *y) {
+        __local float all[1 << 24];
+        all[get_local_id(0)] = x[get_global_id(0)];
+        barrier(CLK_LOCAL_MEM_FENCE);
+        y[get_global_id(0)] = all[get_local_id(0) ^ 1];
+    }"""
+    write_bundle(BundleContents(bundle.manifest, files), tmp_path / "toy")
+    error = refused("opencl-failed", lambda: Session(tmp_path / "toy"))
+    assert 'kernel "square" needs 67108864 bytes of local memory' in error.message
+    assert "lower local_bytes" in error.message
+
+
 def changed(plan: Plan, processor: str, index: int, **changes: Any) -> Plan:
     steps = list(plan.processors[processor])
     steps[index] = dataclasses.replace(steps[index], **changes)

@@ -3,6 +3,7 @@
 #include "opencl.h"
 #include "thread.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -67,6 +68,14 @@ static hp_code make_kernel(struct processor *self, uint32_t index, hp_error *err
     if (limit && local > limit && (!self->machine->options.unit_local_size || (step->flags & STEP_GROUPED))) {
         return hp_fail(error, HP_OPENCL, "kernel \"%s\" has a local size of %zu, %s allows %zu", name, local,
                        gpu->device_name, limit);
+    }
+    cl_ulong needed = 0, available = 0; /* PoCL aborts the process where a kernel has too much */
+    gpu->api.GetKernelWorkGroupInfo(kernel, gpu->device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof needed, &needed, NULL);
+    gpu->api.GetDeviceInfo(gpu->device, CL_DEVICE_LOCAL_MEM_SIZE, sizeof available, &available, NULL);
+    if (available && needed > available) {
+        return hp_fail(error, HP_OPENCL, "kernel \"%s\" needs %" PRIu64 " bytes of local memory, %s has %" PRIu64
+                       "; lower local_bytes of the target and compile again",
+                       name, (uint64_t)needed, gpu->device_name, (uint64_t)available);
     }
     return HP_OK;
 }
