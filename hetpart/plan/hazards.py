@@ -4,6 +4,7 @@ The arena is cut where any buffer starts or ends, and so is each image, by colum
 happens-before as the only order:
 
 * any two writers are ordered, and each is ordered with every reader;
+* no step reads bytes under one value and writes them under another: kernels assume that their arguments are apart;
 * a reader finds bytes that were last written under its own value (same root), and by somebody;
 * a processor sees what it wrote itself and what a transfer brought from a processor that saw it.
 
@@ -112,6 +113,10 @@ class _Piece:
             for maker in self.makers:
                 if maker.at != reader.at and not self._ordered(maker, reader) and not self._ordered(reader, maker):
                     _fail(f"{_name(maker)} may write there before or after", reader)
+            if reader.source is None:
+                for writer in self.writers:
+                    if writer.at == reader.at and writer.root != reader.root:
+                        _fail(f"writes {writer.buffer.name} there in the same step", reader)
             last = self._last_maker(reader)
             if last is None:
                 _fail("nobody has written it before", reader)

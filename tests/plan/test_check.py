@@ -168,29 +168,32 @@ def test_slices_need_their_root() -> None:
         check_plan(replace(reads_part, buffers=alone))
 
 
-def test_in_place_is_fine_until_the_old_value_is_read_again() -> None:
-    buffers = (buffer("x", 0), buffer("a", KIB), buffer("b", KIB), buffer("y", 2 * KIB))
-
-    def chain(last: int) -> Plan:
+def test_bytes_are_used_again_by_a_later_step_than_the_last_reader() -> None:
+    def chain(*, c: int, last: int = 2) -> Plan:
+        """``a = k(x); b = k(a); c = k(b); y = k(last)``, with c at that many KiB; a lies at 1, b at 2."""
+        places = {"x": 0, "a": 1, "b": 2, "y": 3, "c": c}
         return Plan(
             processors={
                 "cpu": (
                     Step("a", "k", (0, 1), writes=(1,)),
                     Step("b", "k", (1, 2), writes=(1,)),
+                    Step("c", "k", (2, 4), writes=(1,)),
                     Step("y", "k", (last, 3), writes=(1,)),
                 )
             },
-            buffers=buffers,
+            buffers=tuple(buffer(name, place * KIB) for name, place in places.items()),
             inputs=(Port("x", 0, "float32", (256,)),),
             outputs=(Port("y", 3, "float32", (256,)),),
-            arena_bytes=3 * KIB,
+            arena_bytes=4 * KIB,
             weights_bytes=0,
             kinds={"cpu": "cpu"},
         )
 
-    check_plan(chain(last=2))
-    with pytest.raises(InternalError, match=r"y on cpu reads a, but b \(cpu\) has overwritten it"):
-        check_plan(chain(last=1))
+    check_plan(chain(c=1))
+    with pytest.raises(InternalError, match=r"y on cpu reads a, but c \(cpu\) has overwritten it"):
+        check_plan(chain(c=1, last=1))
+    with pytest.raises(InternalError, match=r"c on cpu reads b, but writes c there in the same step"):
+        check_plan(chain(c=2))
 
 
 def test_three_processors_pass_data_on() -> None:
