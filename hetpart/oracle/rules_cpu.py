@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from hetpart.oracle.rules_common import FLOAT32_ONLY, SIZES
-from hetpart.oracle.tvm_ops import CONSTANT_INPUTS, NEEDS_LIBRARY, NEVER_RIGHT, VERIFIED
-from hetpart.oracle.tvm_traps import dtype_of, trapped
+from hetpart.oracle.tvm_ops import CONSTANT_INPUTS, VERIFIED
+from hetpart.oracle.tvm_traps import NEEDS_LIBRARY, NEVER_RIGHT, dtype_of, trapped
 from hetpart.oracle.verdict import Rule, Subject
 
 _DTYPES = frozenset(

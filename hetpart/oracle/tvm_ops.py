@@ -48,20 +48,3 @@ CONSTANT_INPUTS: dict[str, tuple[int, ...]] = {
     "Tile": (1,),
 }
 """Inputs, by position, that the importer reads at compile time."""
-
-NEEDS_LIBRARY = {
-    "NonMaxSuppression": "sorts in TVM's runtime library, which a bundle does not carry",
-    "TopK": "sorts in TVM's runtime library, which a bundle does not carry",
-    "Unique": "sorts in TVM's runtime library, which a bundle does not carry",
-}
-"""Operators that TVM implements by calls into its own runtime library."""
-
-NEVER_RIGHT = {
-    "Attention": "TVM's importer takes it for the com.microsoft operator of that name",
-    **dict.fromkeys(
-        ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"),
-        "its result is random, so it cannot be verified",
-    ),
-    **dict.fromkeys(("If", "Loop", "Scan"), "control flow has no static schedule"),
-}
-"""Operators that no attribute makes right, with the reason."""

@@ -9,8 +9,8 @@ from hetpart.errors import HetpartError
 from hetpart.graph.units import KINDS, Unit, UnitGraph
 from hetpart.oracle import Verdict, ensure_placeable, judge
 from hetpart.oracle.judge import RULES
-from hetpart.oracle.tvm_ops import CONSTANT_INPUTS, NEEDS_LIBRARY, NEVER_RIGHT, VERIFIED
-from hetpart.oracle.tvm_traps import TRAPS
+from hetpart.oracle.tvm_ops import CONSTANT_INPUTS, VERIFIED
+from hetpart.oracle.tvm_traps import NEEDS_LIBRARY, NEVER_RIGHT, TRAPS
 from hetpart.targets import load_target
 from hetpart.targets.schema import PROCESSOR_KINDS
 from tests.unit_graphs import only, units_of

@@ -10,8 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from hetpart.errors import HetpartError
-from hetpart.oracle.tvm_ops import NEVER_RIGHT
-from hetpart.oracle.tvm_traps import trapped
+from hetpart.oracle.tvm_traps import NEVER_RIGHT, trapped
 
 
 def require_trusted(proto: onnx.ModelProto) -> None:
