@@ -29,13 +29,14 @@ WRITTEN_OUT = frozenset(
 _DOMAIN = "hetpart.body"
 
 
-def write_out(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """`model` with `WRITTEN_OUT` and what is newer than `opset` written out, as far as ONNX has bodies for them.
+def write_out(model: onnx.ModelProto, version: int, opset: int) -> onnx.ModelProto:
+    """`model`, of opset `version`, with `WRITTEN_OUT` and what is newer than `opset` written out.
+
+    That is done as far as ONNX has bodies.
 
     Raises:
         HetpartError: ``opset-conversion`` where an operator newer than `opset` has no body; ``type-inference``.
     """
-    version = _version(model)
     refused: set[str] = set()
     while targets := [node for node in model.graph.node if _is_written_out(node, version, opset, refused)]:
         names = {node.name for node in targets}
@@ -83,10 +84,6 @@ def refusal(node: onnx.NodeProto, fault: str, opset: str) -> HetpartError:
         node=node.name,
         hint=f"export the model with opset {opset}",
     )
-
-
-def _version(model: onnx.ModelProto) -> int:
-    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def _is_written_out(node: onnx.NodeProto, version: int, opset: int, refused: set[str]) -> bool:

@@ -30,7 +30,7 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         HetpartError: ``opset-conversion`` where an operator has no equal form at `OPSET`; ``type-inference``.
     """
-    model = write_out(model, OPSET)
+    model = write_out(model, main_opset(model), OPSET)
     if main_opset(model) < OPSET:
         model = _upgrade(model)
     elif main_opset(model) > OPSET:
