@@ -160,7 +160,7 @@ def match(
         if name in unit_of:
             matched[unit_of[name]] += ms  # type: ignore[assignment]  # a Counter of floats
         else:
-            rest[operator] += ms  # type: ignore[assignment]
+            rest[operator] += ms  # type: ignore[assignment]  # likewise
     return dict(matched), dict(rest)
 
 

@@ -31,9 +31,9 @@ def sources(text: str) -> dict[str, str]:
         path = ".".join(part for part in (table, key[1] if key else "") if part)
         if above and (header or (key and not found and not table)):
             found[table] = " ".join(above)
-        if header or key:
+        if begins := _VALUE.match(content) if key else header:
             above = []
-            rest = content[_VALUE.match(content).end() :] if key else content[header.end() :]  # type: ignore[union-attr]
+            rest = content[begins.end() :]
             if comment := rest.partition("#")[2].strip():
                 found[path] = comment
     return found

@@ -111,7 +111,8 @@ def test_percentiles_change_the_ways_and_nothing_else() -> None:
 
 
 def decided(name: str, **options: object) -> Decision:
-    return decide(build("inception_v1"), load_target(name), Options(**options), Phases())  # type: ignore[arg-type]
+    chosen = Options(**options)  # type: ignore[arg-type]  # few names
+    return decide(build("inception_v1"), load_target(name), chosen, Phases())
 
 
 def test_competing_processes_slow_the_cpu_down_and_move_work_to_the_gpu() -> None:

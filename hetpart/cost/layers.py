@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from hetpart.cost.work import Work, work
+from hetpart.errors import InternalError
 from hetpart.graph.epilogue import BINARY
 from hetpart.graph.units import Unit, UnitGraph
 
@@ -108,8 +109,11 @@ def _of_unit(unit: Unit, graph: UnitGraph) -> list[Layer]:
 def _convolution(kind: str, unit: Unit, graph: UnitGraph, out: tuple[int, ...], read: int, written: int) -> Layer:
     """A convolution over one or more spatial dimensions; those before the last are taken together."""
     node = unit.anchor
-    weight = graph.types.get(node.inputs[1].name or "") if node.inputs[1] is not None else None
-    shape = weight.shape if weight else tuple(int(n) for n in node.inputs[1].shape.numpy())  # type: ignore[union-attr]
+    weight = node.inputs[1]
+    if weight is None or weight.shape is None:
+        raise InternalError("missing-shape", "a convolution's weight has no shape", node=node.name)
+    computed = graph.types.get(weight.name or "")
+    shape = computed.shape if computed else tuple(int(n) for n in weight.shape.numpy())
     group = node.attributes.get_int("group", 1)
     c_in, c_out = (shape[1] * group, shape[0]) if kind == "conv" else (shape[0], shape[1] * group)
     spatial = out[2:]
