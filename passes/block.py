@@ -17,7 +17,7 @@ import onnx_ir as ir
 from onnx import defs, shape_inference
 
 from hetpart.errors import InternalError
-from hetpart.passes.edit import Array, Editor, attribute, constant, operand, shape_of
+from hetpart.passes.edit import Array, Editor, attribute, constant, dtype_of, operand, shape_of
 
 _PARAMETER_BYTES = 4096
 """Constants up to this size are shown to the inference: shapes, axes, bounds."""
@@ -44,8 +44,7 @@ class Block:
         """A constant: of the dtype of `like`, otherwise as numpy has it (lists of integers are int64)."""
         array = np.asarray(data, np.int64 if isinstance(data, list) else None)
         if like is not None:
-            assert like.dtype is not None  # every value is typed
-            array = array.astype(like.dtype.numpy())
+            array = array.astype(dtype_of(like).numpy())
         return self.editor.constant(f"{self.node.name}/c", array)
 
     def op(self, op_type: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
@@ -97,9 +96,9 @@ class Block:
         for value in node.inputs:
             if value is None:
                 continue
-            assert value.dtype is not None  # every value is typed
-            assert value.name is not None  # and named
-            types[value.name] = onnx.helper.make_tensor_type_proto(int(value.dtype), shape_of(value))
+            if value.name is None:
+                raise InternalError("missing-name", "a value has no name", node=node.name)
+            types[value.name] = onnx.helper.make_tensor_type_proto(int(dtype_of(value)), shape_of(value))
             known = constant(value)
             if known is not None and known.nbytes <= _PARAMETER_BYTES:
                 data[value.name] = onnx.numpy_helper.from_array(known, value.name)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from hetpart.errors import InternalError
 from hetpart.passes.base import Pass
 from hetpart.passes.edit import Editor, shape_of
 
@@ -37,8 +38,8 @@ class ComputeOutputs(Pass):
         constants = [value for value in constants if 0 not in shape_of(value)]
         editor = Editor(graph)
         for value in constants:
-            assert value.const_value is not None  # an initialiser has data
-            assert value.name is not None  # and a name
+            if value.const_value is None or value.name is None:
+                raise InternalError("empty-initialiser", "an initialiser has no data or no name", node=value.name)
             name, tensor = value.name, value.const_value
             graph.initializers.pop(name)
             source = editor.constant(name, tensor)

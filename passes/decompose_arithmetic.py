@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
 
 import numpy as np
 import onnx_ir as ir
 
 from hetpart.passes.block import Block
-from hetpart.passes.edit import is_float, operand, shape_of
+from hetpart.passes.edit import dtype_of, is_float, operand, shape_of
 
 _MAX_DETERMINANT = 4
 """Rows; Leibniz' formula has n! terms."""
@@ -20,8 +21,8 @@ def computed_batch_norm(at: Block) -> bool:
     if at.attribute("training_mode", 0) or all(value.is_initializer() for value in parameters):
         return False
     channel = (shape_of(x)[1] if len(shape_of(x)) > 1 else 1, *(1,) * (len(shape_of(x)) - 2))
-    assert x.dtype is not None  # every value is typed
-    scale, bias, mean, variance = (at.reshape(at.cast(value, x.dtype), channel) for value in parameters)
+    dtype = dtype_of(x)
+    scale, bias, mean, variance = (at.reshape(at.cast(value, dtype), channel) for value in parameters)
     deviation = at.op("Sqrt", at.op("Add", variance, at.const(at.attribute("epsilon", 1e-5), like=x)))
     normal = at.op("Div", at.op("Sub", x, mean), deviation)
     return at.replace(at.op("Add", at.op("Mul", normal, scale), bias))
@@ -39,14 +40,18 @@ def determinant(at: Block) -> bool:
         return at.slice(at.slice(x, rank - 2, row, row + 1), rank - 1, column, column + 1)
 
     elements = {(i, j): element(i, j) for i in range(size) for j in range(size)}
-    total = None
-    for columns in permutations(range(size)):
-        term = elements[0, columns[0]]
+
+    def term(columns: Sequence[int]) -> ir.Value:
+        product = elements[0, columns[0]]
         for row in range(1, size):
-            term = at.op("Mul", term, elements[row, columns[row]])
+            product = at.op("Mul", product, elements[row, columns[row]])
+        return product
+
+    diagonal, *others = permutations(range(size))
+    total = term(diagonal)
+    for columns in others:
         odd = sum(columns[i] > columns[j] for i in range(size) for j in range(i + 1, size)) % 2
-        total = term if total is None else at.op("Sub" if odd else "Add", total, term)
-    assert total is not None  # size is at least 1
+        total = at.op("Sub" if odd else "Add", total, term(columns))
     return at.replace(at.reshape(total, tuple(outer)))
 
 
@@ -101,12 +106,12 @@ def power(at: Block) -> bool:
     the result fits (a negative power of an integer is not defined). An integer to a float power: in float64.
     """
     x, y = at.input(0), at.input(1)
-    assert x.dtype is not None  # every value is typed
+    dtype = dtype_of(x)
     if is_float(x):
-        return x.dtype != y.dtype and at.replace(at.op("Pow", x, at.cast(y, x.dtype)))
+        return dtype != y.dtype and at.replace(at.op("Pow", x, at.cast(y, dtype)))
     if is_float(y):
         made = at.op("Pow", at.cast(x, ir.DataType.DOUBLE), at.cast(y, ir.DataType.DOUBLE))
-        return at.replace(at.cast(made, x.dtype))
+        return at.replace(at.cast(made, dtype))
     one, two = at.const(1, like=y), at.const(2, like=y)
     odd = at.op("Mod", y, two)
     # a number other than 0, 1 and -1 has no 64th power in any integer type; of those only the parity matters

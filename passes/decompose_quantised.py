@@ -11,7 +11,7 @@ import math
 import onnx_ir as ir
 
 from hetpart.passes.block import Block
-from hetpart.passes.edit import operand, shape_of
+from hetpart.passes.edit import dtype_of, operand, shape_of
 
 _DIRECT = (ir.DataType.INT8, ir.DataType.UINT8)
 _RANGES = {
@@ -74,9 +74,8 @@ def qlinear_conv(at: Block) -> bool:
         return False
     total = _convolve(at, x, x_zero, w, w_zero)
     channels = (-1, *(1,) * (len(shape_of(x)) - 2))
-    assert total.dtype is not None  # every value is typed
     if (bias := operand(at.node, 8)) is not None:
-        total = at.op("Add", total, at.op("Reshape", at.cast(bias, total.dtype), at.const(list(channels))))
+        total = at.op("Add", total, at.op("Reshape", at.cast(bias, dtype_of(total)), at.const(list(channels))))
     if shape_of(w_scale):
         w_scale = at.op("Reshape", w_scale, at.const(list(channels)))
     return at.replace(_requantise(at, total, _factor(at, x_scale, w_scale, y_scale), y_zero))
@@ -111,8 +110,7 @@ def _factor(at: Block, first: ir.Value, second: ir.Value, result: ir.Value) -> i
 
 def _requantise(at: Block, total: ir.Value, factor: ir.Value, zero: ir.Value) -> ir.Value:
     scaled = at.op("Round", at.op("Mul", at.cast(total, ir.DataType.FLOAT), factor))
-    assert zero.dtype is not None  # every value is typed
-    return _saturate(at, scaled, zero, zero.dtype)
+    return _saturate(at, scaled, zero, dtype_of(zero))
 
 
 def _saturate(at: Block, number: ir.Value, zero: ir.Value | None, dtype: ir.DataType) -> ir.Value:

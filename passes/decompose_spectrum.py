@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from hetpart.passes.block import Block
-from hetpart.passes.edit import Array, operand, scalar, shape_of
+from hetpart.passes.edit import Array, dtype_of, operand, scalar, shape_of
 
 _MAX_LENGTH = 8192
 """Points; the matrices of a longer transform would take more than half a gigabyte."""
@@ -58,8 +58,8 @@ def dft(at: Block) -> bool:
 
 def stft(at: Block) -> bool:
     """STFT -> one Gather of all frames, the window, and MatMul; result (batch, frames, bins, 2)."""
-    signal, step, window, frame = (operand(at.node, index) for index in range(4))
-    assert signal is not None  # the operator has two inputs at least
+    signal, step = at.input(0), at.input(1)
+    window, frame = operand(at.node, 2), operand(at.node, 3)
     stride = scalar(step)
     given = scalar(frame) if frame is not None else None
     length = int(given) if given is not None else shape_of(window)[0] if window is not None else 0
@@ -90,8 +90,7 @@ def _matrices(length: int, used: int, onesided: bool, inverse: bool) -> tuple[Ar
 
 def _transform(at: Block, parts: list[ir.Value], cosine: Array, sine: Array) -> tuple[ir.Value, ir.Value]:
     """Real and imaginary part, summed in float64: what cancels must vanish."""
-    dtype = parts[0].dtype
-    assert dtype is not None  # every value is typed
+    dtype = dtype_of(parts[0])
     x, *rest = (at.cast(part, ir.DataType.DOUBLE) for part in parts)
     c, s = at.const(cosine), at.const(sine)
     real, imaginary = at.op("MatMul", x, c), at.op("MatMul", x, s)

@@ -60,6 +60,13 @@ def shape_of(value: ir.Value) -> tuple[int, ...]:
     return shape.numpy()
 
 
+def dtype_of(value: ir.Value) -> ir.DataType:
+    """Element type; an imported model has one on every value."""
+    if value.dtype is None:
+        raise InternalError("missing-dtype", "a value has no dtype", node=value.name)
+    return value.dtype
+
+
 def is_float(value: ir.Value | None) -> bool:
     """True for float16, bfloat16, float32 and float64."""
     return value is not None and value.dtype in (
@@ -126,7 +133,7 @@ class Editor:
 
     def number(self, name: str, number: float, like: ir.Value) -> ir.Value:
         """A new scalar initialiser of the dtype of `like`."""
-        return self.constant(name, np.array(number, dtype=_numpy_dtype(like)))
+        return self.constant(name, np.array(number, dtype=dtype_of(like).numpy()))
 
     def integers(self, name: str, numbers: Sequence[int]) -> ir.Value:
         """A new one-dimensional int64 initialiser."""
@@ -230,9 +237,3 @@ def _unique(name: str, taken: set[str | None]) -> str:
         number += 1
     taken.add(candidate)
     return candidate
-
-
-def _numpy_dtype(value: ir.Value) -> np.dtype[Any]:
-    if value.dtype is None:
-        raise InternalError("missing-dtype", "a value has no dtype", node=value.name)
-    return value.dtype.numpy()

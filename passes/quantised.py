@@ -88,7 +88,7 @@ def chain(node: ir.Node) -> Match | None:
     for value in (acc, *(draft.operand for draft in drafts if draft.operand is not None)):
         if (source := dequantised(value)) is not None:
             sources[value] = source
-    quantise = _quantise(result)
+    quantise, output = _quantise(result) or (None, None)
     if not sources and quantise is None:
         return None
 
@@ -102,7 +102,6 @@ def chain(node: ir.Node) -> Match | None:
     if len({stored(value) for value in operands}) < len(operands):
         return None  # one tensor under two schemes: operands are told apart by their names
     nodes = (*nodes, *([quantise] if quantise is not None else []), *sources.values())
-    output = scheme_of(quantise)
     low, high = LIMITS[output.dtype] if output is not None else (0, 0)
     result = result if quantise is None else quantise.outputs[0]
     inputs = (stored(acc), *(stored(value) for value in operands))
@@ -117,20 +116,21 @@ def _conversion(node: ir.Node) -> Match | None:
     if node.op_type == "QuantizeLinear":
         low, high = LIMITS[scheme.dtype]
         return Match("qeltwise", (node,), (data,), node.outputs[0], Quantised((None,), scheme, low, high))
-    quantise = _quantise(node.outputs[0])
-    if quantise is None or (output := scheme_of(quantise)) is None:
+    if (end := _quantise(node.outputs[0])) is None:
         return Match("qeltwise", (node,), (data,), node.outputs[0], Quantised((scheme,), None))
+    quantise, output = end
     low, high = LIMITS[output.dtype]
     return Match("qeltwise", (node, quantise), (data,), quantise.outputs[0], Quantised((scheme,), output, low, high))
 
 
-def _quantise(value: ir.Value) -> ir.Node | None:
-    """The QuantizeLinear, with a scheme, that alone reads `value`."""
+def _quantise(value: ir.Value) -> tuple[ir.Node, Scheme] | None:
+    """The QuantizeLinear that alone reads `value`, if it has a scheme."""
     if not used_once(value):
         return None
     (reader,) = value.consumers()
-    fits = is_operator(reader, "QuantizeLinear") and reader.inputs[0] is value and scheme_of(reader) is not None
-    return reader if fits else None
+    fits = is_operator(reader, "QuantizeLinear") and reader.inputs[0] is value
+    scheme = scheme_of(reader) if fits else None
+    return None if scheme is None else (reader, scheme)
 
 
 def _tail(value: ir.Value) -> tuple[tuple[ir.Node, ...], Scheme | None, int, int]:
@@ -141,17 +141,16 @@ def _tail(value: ir.Value) -> tuple[tuple[ir.Node, ...], Scheme | None, int, int
     """
     nodes: list[ir.Node] = []
     bounds = []
-    while (quantise := _quantise(value)) is None:
+    while (end := _quantise(value)) is None:
         if not used_once(value) or (limits := _limits(reader := value.consumers()[0])) is None:
             return (), None, 0, 0
         nodes.append(reader)
         bounds.append(limits)
         value = reader.outputs[0]
-    scheme = scheme_of(quantise)
-    assert scheme is not None  # _quantise's own check
+    quantise, scheme = end
     low, high = LIMITS[scheme.dtype]
     for least, greatest in bounds:
-        low, high = (min(max(end, _stored(least, scheme)), _stored(greatest, scheme)) for end in (low, high))
+        low, high = (min(max(n, _stored(least, scheme)), _stored(greatest, scheme)) for n in (low, high))
     return (*nodes, quantise), scheme, low, high
 
 
