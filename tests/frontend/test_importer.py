@@ -12,6 +12,7 @@ import pytest
 from onnx import helper, parser
 
 from examples import zoo
+from examples.quantise import quantise
 from hetpart.frontend import import_model
 from hetpart.frontend.opset import OPSET
 from tests.frontend.support import model_of, op_types, refused, same_function
@@ -110,3 +111,13 @@ def test_a_constant_output() -> None:
 def test_the_frontend_does_not_load_tvm() -> None:
     code = "import sys, hetpart.frontend; sys.exit(any(name.split('.')[0] == 'tvm' for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_large_quantised_network_keeps_its_form() -> None:
+    model = quantise(zoo.build("densenet121"))
+    imported = import_model(model)
+    check_contract(imported)
+    before, after = ([node.op_type for node in graph.graph.node] for graph in (model, ir.to_proto(imported)))
+    assert after.count("Conv") == before.count("Conv") > 100
+    assert after.count("DequantizeLinear") > after.count("Conv")
