@@ -1,10 +1,13 @@
-"""Writes a rewritten ONNX model: compared with the original first, whole or not at all, and never over the original."""
+"""Writes a rewritten ONNX model: approved of first, whole or not at all, and never over the original."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
@@ -23,38 +26,67 @@ EXTERNAL_BYTES = 1 << 30
 """Models with more weights have them in a file beside the model: an ONNX file must stay below 2 GiB."""
 
 
-def write_rewritten(model: ir.Model, source: Path, output: Path, *, overwrite: bool = False) -> float:
-    """Write `model` to `output` if it computes what the model file `source` does.
+Approval = TypeVar("Approval")
 
-    Weights lie in ``OUTPUT.data`` if the large ones (64 KiB) of `source` lie in a file of their own, or if there
-    are many; small ones stay inside.
+
+def write_rewritten(model: ir.Model, source: Path, output: Path, *, overwrite: bool = False) -> float:
+    """Write `model` to `output`, as `write_model` does, if it computes what the model file `source` does.
 
     Returns:
         The largest relative L2 error of an output over all random inputs.
 
     Raises:
-        HetpartError: ``output-is-input``, ``output-exists``, ``cannot-write``, ``reference-failed`` where onnxruntime
-            cannot run a model, ``rewrite-differs`` where an output differs. Nothing was written then.
+        HetpartError: as `write_model`; ``reference-failed`` where onnxruntime cannot run a model, ``rewrite-differs``
+            where an output differs.
+    """
+    return write_model(model, source, output, partial(_compare, source, model), overwrite=overwrite)
+
+
+def write_model(
+    model: ir.Model, source: Path, output: Path, approve: Callable[[Path], Approval], *, overwrite: bool = False
+) -> Approval:
+    """Write `model` to `output` once `approve`, which is given the finished file under another name, has returned.
+
+    Weights lie in ``OUTPUT.data`` if the large ones (64 KiB) of `source` lie in a file of their own, or if there
+    are many; small ones stay inside.
+
+    Returns:
+        What `approve` returned.
+
+    Raises:
+        HetpartError: ``output-is-input``, ``output-exists``, ``cannot-write``, or what `approve` raises. Nothing was
+            written then.
     """
     data = output.with_name(output.name + ".data")
-    _check_paths(model, source, (output, data), overwrite)
-    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
-    size_bytes = sum(tensor.nbytes for tensor in tensors)
-    external = size_bytes > EXTERNAL_BYTES or any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors)
+    require_writable(model, source, output, overwrite=overwrite)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.resolve().parent) as folder:
             made = Path(folder) / output.name
-            if external:
-                ir.save(model.clone(), made, external_data=data.name)
-            else:
-                ir.save(model, made)
-            worst = _compare(source, made, model)
-            if external and (made.parent / data.name).exists():
+            save_model(model, made)
+            approval = approve(made)
+            if (made.parent / data.name).exists():
                 os.replace(made.parent / data.name, data.resolve())
             os.replace(made, output.resolve())
     except OSError as error:
         raise HetpartError("cannot-write", f"cannot write {output}: {error.strerror or error}") from error
-    return worst
+    return approval
+
+
+def save_model(model: ir.Model, path: Path) -> None:
+    """`model` as a file that does not refer to any other than ``PATH.data``, for which see `write_model`."""
+    tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
+    size_bytes = sum(tensor.nbytes for tensor in tensors)
+    if size_bytes > EXTERNAL_BYTES or any(isinstance(tensor, ir.ExternalTensor) for tensor in tensors):
+        ir.save(model.clone(), path, external_data=path.name + ".data")
+    else:
+        ir.save(model, path)
+
+
+def require_writable(model: ir.Model, source: Path, output: Path, *, overwrite: bool = False) -> None:
+    """Raise HetpartError unless `write_model` may write there: to be told before long work, not after it."""
+    _check_paths(model, source, (output, output.with_name(output.name + ".data")), overwrite)
+    if not output.resolve().parent.is_dir():
+        raise HetpartError("cannot-write", f"cannot write {output}: there is no folder {output.parent}")
 
 
 def _check_paths(model: ir.Model, source: Path, outputs: tuple[Path, Path], overwrite: bool) -> None:
@@ -73,7 +105,7 @@ def _check_paths(model: ir.Model, source: Path, outputs: tuple[Path, Path], over
             raise HetpartError("output-exists", f"{path} exists", hint="choose another name, or --overwrite")
 
 
-def _compare(source: Path, made: Path, model: ir.Model) -> float:
+def _compare(source: Path, model: ir.Model, made: Path) -> float:
     types = {
         value.name or "": TensorType(value.shape.numpy(), value.dtype.numpy().name)
         for value in model.graph.inputs
