@@ -6,7 +6,8 @@ Only for comparison: no value that hetpart delivers is computed here.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ _CANNOT = (_REFUSALS.NotImplemented, _REFUSALS.InvalidGraph, _REFUSALS.Fail)
 """onnxruntime's ways to say that it has no kernel for a type or an operator; it has no common base for its errors."""
 
 
+Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+"""Inputs by name -> outputs by name."""
+
+
 def evaluate(
     model: onnx.ModelProto | bytes | str,
     inputs: Mapping[str, np.ndarray],
@@ -27,16 +32,23 @@ def evaluate(
     *,
     optimise: bool = False,
 ) -> dict[str, np.ndarray]:
-    """The outputs of `model` (a message, its bytes, or a file) by name.
+    """The outputs of `model` for one set of `inputs`, by name; the rest as for `prepare`."""
+    return prepare(model, outputs, optimise=optimise)(inputs)
+
+
+def prepare(
+    model: onnx.ModelProto | bytes | str, outputs: Sequence[str] | None = None, *, optimise: bool = False
+) -> Run:
+    """A function that runs `model` as often as it is called.
 
     Args:
-        model: what to run.
-        inputs: arrays by name.
+        model: what to run: a message, its bytes, or a file.
         outputs: which; all if None.
         optimise: let onnxruntime fold and merge nodes where that does not change rounding.
 
     Raises:
-        Exception: whatever onnxruntime raises, if neither it nor ONNX's reference evaluator can run the model.
+        Exception: whatever onnxruntime raises, if neither it nor ONNX's reference evaluator can run the model; the
+            function raises too.
     """
     options = onnxruntime.SessionOptions()
     levels = onnxruntime.GraphOptimizationLevel
@@ -47,25 +59,27 @@ def evaluate(
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except _CANNOT as error:
-        try:
-            return _by_definition(model, inputs, outputs)
-        except Exception:  # the evaluator raises whatever its numpy code runs into
-            raise error from None
+        return partial(_by_definition, model, outputs, error)
     # what fails only when it runs (a division of integers by zero) would fail in a kernel too
     names = list(outputs or [o.name for o in session.get_outputs()])
-    return dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
+    return lambda inputs: dict(zip(names, map(np.asarray, session.run(names, dict(inputs))), strict=True))
 
 
 def _by_definition(
-    model: onnx.ModelProto | bytes | str, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None
+    model: onnx.ModelProto | bytes | str,
+    outputs: Sequence[str] | None,
+    refusal: Exception,
+    inputs: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
-    if isinstance(model, bytes):
-        model = onnx.load_from_string(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # infinities and NaN are results like others
-        evaluator = ReferenceEvaluator(model)
-        names = list(outputs or evaluator.output_names)
-        return dict(zip(names, map(np.asarray, evaluator.run(names, dict(inputs))), strict=True))
+    """By ONNX's evaluator, which raises whatever its numpy code runs into: then `refusal` says more."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # infinities and NaN are results like others
+            evaluator = ReferenceEvaluator(onnx.load_from_string(model) if isinstance(model, bytes) else model)
+            names = list(outputs or evaluator.output_names)
+            return dict(zip(names, map(np.asarray, evaluator.run(names, dict(inputs))), strict=True))
+    except Exception:
+        raise refusal from None
 
 
 def evaluate_in_integers(
