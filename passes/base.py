@@ -14,6 +14,8 @@ from typing import ClassVar, Protocol
 
 import onnx_ir as ir
 
+from hetpart.calibration import Calibration
+
 BARE_WORD = re.compile(r"[\w.+\-/:]+")
 """A text value that needs no quotes in a pipeline."""
 
@@ -36,12 +38,14 @@ class Context:
         target: name of the target; empty if there is none.
         block: channels of a layout block there; 0 without a target.
         predict_us: microseconds that a model in canonical form is estimated to take there; only shapes are looked at.
+        calibration: samples of the model's inputs; None if the user gave none.
         notes: notes of the passes, in order.
     """
 
     target: str = ""
     block: int = 0
     predict_us: Callable[[ir.Model], float] | None = None
+    calibration: Calibration | None = None
     notes: list[Note] = field(default_factory=list)
 
 
