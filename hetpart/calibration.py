@@ -53,7 +53,7 @@ def load_calibration(path: Path, model: ir.Model) -> Calibration:
     Raises:
         HetpartError: ``bad-calibration``.
     """
-    return calibration(_read(path), model, str(path))
+    return calibration(read_arrays(path), model, str(path))
 
 
 def calibration(arrays: Mapping[str, Array], model: ir.Model, source: str = "the calibration data") -> Calibration:
@@ -120,7 +120,8 @@ def _only(model: ir.Model, names: Iterable[str]) -> ir.Model:
     return ir.external_data.load_to_model(part)
 
 
-def _read(path: Path) -> dict[str, Array]:
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of an .npz file by name; HetpartError ``bad-calibration``."""
     hint = "save it with numpy.savez(FILE, **{'INPUT': array})"
     try:
         file = np.load(path, allow_pickle=False)

@@ -25,7 +25,7 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 
-from hetpart.compression import Compression, compression_context
+from hetpart.compression import AccuracyOptions, Compression, Trial, compression_context
 from hetpart.cost.estimate import Cost, estimate
 from hetpart.errors import HetpartError
 from hetpart.forecast import Circumstances, Forecast, Forecasts, settle
@@ -35,7 +35,7 @@ from hetpart.graph.assign import Assignment, assign
 from hetpart.graph.units import UnitGraph
 from hetpart.oracle import Verdict, ensure_placeable, judge, why_shared
 from hetpart.partition import DEFAULT_LIMIT, Outcome, Placement, Problem, require_strategy, solve_all
-from hetpart.passes.base import Context, Pass
+from hetpart.passes.base import Pass
 from hetpart.passes.fuse import fuse
 from hetpart.passes.pipeline import PassRecord, optimisation_level, parse_pipeline, run_pipeline
 from hetpart.phases import Phases
@@ -67,6 +67,7 @@ class Options:
         cpu_fallback: add a plan that needs no GPU, for devices without OpenCL.
         use_cache: reuse compiled kernels.
         workers: processes that compile kernels; None: one per core, and this one alone if there is little to compile.
+        accuracy: data for passes that compress, and how what they make is judged.
     """
 
     strategy: str = "ilp"
@@ -82,6 +83,7 @@ class Options:
     cpu_fallback: bool = False
     use_cache: bool = True
     workers: int | None = None
+    accuracy: AccuracyOptions = field(default_factory=AccuracyOptions)
 
 
 @dataclass(frozen=True)
@@ -113,17 +115,20 @@ class Decision:
 
 
 def prepare(
-    source: Model, options: Options, phases: Phases, context: Context | None = None
+    source: Model, options: Options, phases: Phases, trial: Trial | None = None
 ) -> tuple[UnitGraph, tuple[PassRecord, ...]]:
-    """Model file -> units; passes that compress look at `context` and leave their notes there."""
+    """Model file -> units; `trial` has what passes that compress look at, and watches them."""
     passes: list[Pass] = [*optimisation_level(options.level), *parse_pipeline(options.passes)]
     with phases.phase("import"):
         model = import_model(source, shapes=options.shapes, dims=options.dims)
+        context = None if trial is None else trial.start(model)
     with phases.phase("passes"):
 
         def on_pass(record: PassRecord) -> None:
             if options.on_pass is not None:
                 options.on_pass(record, model)
+            if trial is not None:
+                trial.after(record, model)
 
         records = run_pipeline(model, passes, context, verify_each=options.verify_each, on_pass=on_pass)
         return fuse(model, epilogues=options.level != "O0"), tuple(records)
@@ -172,12 +177,19 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
     """Model file -> placement, with the times of `profile` where it has them.
 
     Raises:
-        HetpartError: the model cannot be compiled for `target`; the code says why, `node` where.
+        HetpartError: the model cannot be compiled for `target`; the code says why, `node` where. ``accuracy-drop`` if
+            passes cost more accuracy than the options allow.
     """
     require_strategy(options.strategy)
     half = _is_half(options.precision)
-    context = compression_context(target)
-    units, records = prepare(source, options, phases, context)
+    trial = Trial(source, compression_context(target), options.accuracy)
+    units, records = prepare(source, options, phases, trial)
+    compression = None
+    if any(step.lossy for step in parse_pipeline(options.passes)):
+        compression = trial.finish(units.model)
+        if compression.refused:
+            hint = "no bundle was written; hetpart compress shows what every pass costs"
+            raise HetpartError("accuracy-drop", compression.refused, hint=hint)
     if half and (quantised := next((unit for unit in units if unit.quantised is not None), None)):
         raise HetpartError(
             "fp16-quantised", "a quantised model computes in integers, not in float16", node=quantised.name,
@@ -198,9 +210,6 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
         outcome = solve_all(problem, options.strategy, options.limit)
         again = partial(require_strategy(options.strategy), limit=options.limit) if options.strategy == "ilp" else None
         outcome, forecasts = settle(outcome, Circumstances(problem, target), again)
-    compression = None
-    if any(step.lossy for step in parse_pipeline(options.passes)):
-        compression = Compression(units.model, tuple(context.notes))
     return Decision(
         target, options.precision, assignment, records, verdicts, shared, costs, missing, problem, outcome, forecasts,
         options.competing, compression,

@@ -106,11 +106,7 @@ def _check_paths(model: ir.Model, source: Path, outputs: tuple[Path, Path], over
 
 
 def _compare(source: Path, model: ir.Model, made: Path) -> float:
-    types = {
-        value.name or "": TensorType(value.shape.numpy(), value.dtype.numpy().name)
-        for value in model.graph.inputs
-        if value.shape is not None and value.dtype is not None and value.name not in model.graph.initializers
-    }
+    types = input_types(model)
     worst = 0.0
     for seed in SEEDS:
         inputs = random_inputs(types, seed)
@@ -128,3 +124,12 @@ def _compare(source: Path, model: ir.Model, made: Path) -> float:
                 )
             worst = max(worst, difference.rel_l2)
     return worst
+
+
+def input_types(model: ir.Model) -> dict[str, TensorType]:
+    """Of the inputs of a model with static types that are no constants, by name."""
+    return {
+        value.name or "": TensorType(value.shape.numpy(), value.dtype.numpy().name)
+        for value in model.graph.inputs
+        if value.shape is not None and value.dtype is not None and value.name not in model.graph.initializers
+    }

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import onnx_ir as ir
 
@@ -27,7 +27,15 @@ class Note(Protocol):
         """As plain JSON data."""
 
     def lines(self) -> list[str]:
-        """For people."""
+        """For people: a summary."""
+
+
+@runtime_checkable
+class ExplainingNote(Note, Protocol):
+    """A note that has more to say than its summary."""
+
+    def explain(self) -> list[str]:
+        """For people: all of it."""
 
 
 @dataclass(frozen=True)

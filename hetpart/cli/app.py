@@ -11,6 +11,7 @@ from hetpart.cli.bench import bench
 from hetpart.cli.cache import cache
 from hetpart.cli.check import check
 from hetpart.cli.compile import compile_
+from hetpart.cli.compress import compress
 from hetpart.cli.inspect import inspect
 from hetpart.cli.predict import predict
 from hetpart.cli.profile import profile
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 app.command("compile")(compile_)
 app.command("check")(check)
+app.command("compress")(compress)
 app.command("run")(run)
 app.command("verify")(verify)
 app.command("bench")(bench)

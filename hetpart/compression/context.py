@@ -7,14 +7,13 @@ from typing import Any
 
 import onnx_ir as ir
 
+from hetpart.compression.accuracy import NOT_EVALUATED, Accuracy, Similarity
 from hetpart.cost.estimate import estimate
 from hetpart.graph.assign import assign
 from hetpart.oracle import judge
 from hetpart.passes.base import Context, Note
 from hetpart.passes.fuse import fuse
 from hetpart.targets import Target
-
-NOT_EVALUATED = "accuracy not evaluated"
 
 
 @dataclass(frozen=True)
@@ -24,18 +23,29 @@ class Compression:
     Attributes:
         model: the compressed model in canonical form: what is compiled must compute what it computes.
         notes: what the passes did.
-        accuracy: what is known of the price.
+        accuracy: what is known of the price; None if nobody looked.
+        refused: why it must not be used: it costs more accuracy than allowed; empty if it may.
     """
 
     model: ir.Model
     notes: tuple[Note, ...]
-    accuracy: str = NOT_EVALUATED
+    accuracy: Accuracy | Similarity | None = None
+    refused: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """What is known of the accuracy, in a line."""
+        return NOT_EVALUATED if self.accuracy is None else self.accuracy.text()
 
     def to_json(self) -> dict[str, Any]:
-        return {"accuracy": self.accuracy, "passes": [note.to_json() for note in self.notes]}
+        found = None if self.accuracy is None else self.accuracy.to_json()
+        return {"accuracy": self.verdict, "evaluation": found, "passes": [note.to_json() for note in self.notes]}
 
     def lines(self) -> list[str]:
-        return [*(line for note in self.notes for line in note.lines()), self.accuracy]
+        return [*(line for note in self.notes for line in note.lines()), *self.accuracy_lines()]
+
+    def accuracy_lines(self) -> list[str]:
+        return [NOT_EVALUATED] if self.accuracy is None else list(self.accuracy.lines())
 
 
 def compression_context(target: Target) -> Context:

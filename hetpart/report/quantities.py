@@ -1,4 +1,4 @@
-"""Durations and sizes as people read them."""
+"""Durations, sizes and counts as people read them."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def size(size_bytes: int) -> str:
     if size_bytes < 1000:
         return f"{size_bytes} B"
     return f"{size_bytes / 1e3:.1f} KB" if size_bytes < 1_000_000 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def count(number: int) -> str:
+    """How many, in three digits or so: ``812``, ``1.24 M``, ``4.09 G``."""
+    for limit, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= limit:
+            return f"{number / limit:.2f}{unit}"
+    return str(number)

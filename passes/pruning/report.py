@@ -36,6 +36,22 @@ class GroupNote:
     readers: tuple[str, ...]
     tied_by: tuple[str, ...]
 
+    def explain(self) -> list[str]:
+        """What becomes of the group and why, who makes and reads it, and what ties the layers that make it."""
+        copies = f", each {self.copies} of the layer's" if self.copies > 1 else ""
+        if self.reason is not None:
+            fate = f"all stay: {self.reason}"
+        else:
+            fate = f"{self.kept} stay"
+            if self.gain_us is not None:
+                fate += f", alone that saves {self.gain_us:.0f} us (estimated)"
+        lines = [f"  {self.name}: {self.channels} channels{copies}; {fate}", f"    made by {', '.join(self.makers)}"]
+        if self.readers:
+            lines.append(f"    read by {', '.join(self.readers)}")
+        if self.tied_by:
+            lines.append(f"    tied by {', '.join(self.tied_by)}")
+        return lines
+
 
 @dataclass(frozen=True)
 class PruningNote:
@@ -50,18 +66,24 @@ class PruningNote:
 
     def lines(self) -> list[str]:
         """What went, in one line, and why the rest stayed: up to five reasons, those of most channels first."""
-        channels = sum(group.channels for group in self.groups)
-        pruned = [group for group in self.groups if group.kept < group.channels]
-        removed = sum(group.channels - group.kept for group in pruned)
-        if not removed:
-            text = f"{self.name}: nothing to do, no group of channels may lose any"
-        else:
-            groups = f"{len(pruned)} of {len(self.groups)} groups"
-            text = f"{self.name}: {removed} of {channels} channels removed, from {groups}"
         staying = sorted((g for g in self.groups if g.reason), key=lambda group: -group.channels)
         stays = [f"  {group.name} ({group.channels} channels) stays: {group.reason}" for group in staying[:_REASONS]]
         more = [f"  so do {len(staying) - _REASONS} more groups"] if len(staying) > _REASONS else []
-        return [text, *stays, *more]
+        return [self._summary(), *stays, *more]
+
+    def explain(self) -> list[str]:
+        """Every group."""
+        return [self._summary(), *(line for group in self.groups for line in group.explain())]
+
+    def _summary(self) -> str:
+        channels = sum(group.channels for group in self.groups)
+        pruned = [group for group in self.groups if group.kept < group.channels]
+        removed = sum(group.channels - group.kept for group in pruned)
+        if not self.groups:
+            return f"{self.name}: nothing to do, no layer makes channels"
+        if not removed:
+            return f"{self.name}: nothing to do, no group of channels may lose any"
+        return f"{self.name}: {removed} of {channels} channels removed, from {len(pruned)} of {len(self.groups)} groups"
 
 
 _REASONS = 5
