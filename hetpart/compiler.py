@@ -182,10 +182,16 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
     """
     require_strategy(options.strategy)
     half = _is_half(options.precision)
+    lossy = any(step.lossy for step in parse_pipeline(options.passes))
+    if not lossy and (options.accuracy.calibration is not None or options.accuracy.evaluation):
+        hint = "add --pass 'prune-channels{ratio=0.3}', for example"
+        raise HetpartError(
+            "usage", "calibration and --eval are for passes that compress, and there are none", hint=hint
+        )
     trial = Trial(source, compression_context(target), options.accuracy)
     units, records = prepare(source, options, phases, trial)
     compression = None
-    if any(step.lossy for step in parse_pipeline(options.passes)):
+    if lossy:
         compression = trial.finish(units.model)
         if compression.refused:
             hint = "no bundle was written; hetpart compress shows what every pass costs"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hetpart.cli.accuracy import CalibrationOption, EvalOption, MaxDropOption, SeedOption
 from hetpart.cli.common import (
     DimOption,
     JsonOption,
@@ -63,6 +64,10 @@ def compile_(
         list[str] | None,
         typer.Option("--pass", metavar="NAME{OPTION=VALUE}", help="Further pass, in order; may be repeated."),
     ] = None,
+    calibration: CalibrationOption = None,
+    evaluate: EvalOption = "",
+    max_drop: MaxDropOption = None,
+    seed: SeedOption = 0,
     print_after: Annotated[
         list[str] | None,
         typer.Option(metavar="PASS|all", help="Print the graph after this pass to standard error; may be repeated."),
@@ -93,6 +98,7 @@ def compile_(
     from hetpart.build import build
     from hetpart.cli.progress import TerminalDisplay
     from hetpart.compiler import Options
+    from hetpart.compression import AccuracyOptions
     from hetpart.passes.registry import pass_class
     from hetpart.phases import Phases
 
@@ -119,6 +125,7 @@ def compile_(
         precision=precision.value,
         cpu_fallback=cpu_fallback,
         use_cache=not no_cache,
+        accuracy=AccuracyOptions(calibration, evaluate, max_drop, seed),
     )
     with TerminalDisplay(hidden=bool(shown)) as display:
         report = build(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hetpart.cli.accuracy import CalibrationOption, EvalOption, MaxDropOption, SeedOption
 from hetpart.cli.common import (
     DimOption,
     JsonOption,
@@ -19,23 +20,6 @@ from hetpart.cli.common import (
     print_json,
 )
 from hetpart.errors import HetpartError
-
-CalibrationOption = Annotated[
-    Path | None,
-    typer.Option("--calibration", metavar="FILE.npz", help="Inputs by name, for passes that look at activations."),
-]
-EvalOption = Annotated[
-    str,
-    typer.Option(
-        "--eval", metavar="FILE.npz|MODULE:FUNCTION", show_default=False,
-        help="Inputs by name and labels; or a function from a model's path to a number, higher is better.",
-    ),
-]  # fmt: skip
-MaxDropOption = Annotated[
-    float | None,
-    typer.Option("--max-drop", metavar="POINTS", help="Write nothing if --eval drops by more percentage points."),
-]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of whatever is random.")]
 
 
 def compress(
@@ -62,8 +46,8 @@ def compress(
 ) -> int:
     """Make MODEL smaller with passes that cost accuracy, and say how much of what: parameters, time, accuracy.
 
-    Exit code 0: the model was compressed, and with -o written; 1: there is nothing to do, or it costs more accuracy than
-    --max-drop allows, so nothing was written; 2: bad input.
+    Exit code 0: the model was compressed, and with -o written; 1: there is nothing to do, or it costs more than
+    --max-drop allows, and nothing was written; 2: bad input.
     """
     if overwrite and output is None:
         raise HetpartError("usage", "--overwrite goes with -o", hint="add -o OUT.onnx")

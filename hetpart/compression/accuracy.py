@@ -1,4 +1,4 @@
-"""What is known of the accuracy that compression costs: scores of the original and of the model after each lossy pass."""
+"""What is known of the accuracy that compression costs: scores of the original, then after each lossy pass."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Accuracy:
 
     Attributes:
         metric: its name.
-        data: what it was taken on.
+        data: the file of samples; empty if a function has its own.
         n: how many samples; None if that is not known.
         seed: of whatever is random.
         intervals: how the intervals were computed; empty if there are none.
@@ -73,8 +73,8 @@ class Accuracy:
         return f"{self.metric} {self._value(first)} -> {self._value(last)}{samples} ({change})"
 
     def lines(self) -> Iterator[str]:
-        samples = "" if self.n is None else f", n = {self.n}"
-        yield f"{self.metric}, {self.data}{samples}, seed {self.seed}"
+        samples = "" if self.n is None else f", {self.data}, n = {self.n}"
+        yield f"{self.metric}{samples}, seed {self.seed}"
         width = max(len(score.model) for score in self.scores)
         for score in self.scores:
             text = f"  {score.model:<{width}}  {self._value(score)}{_bracketed(score.interval, self.percent)}"
@@ -112,7 +112,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Similarity:
-    """How alike the outputs of the original and of the compressed model are: no accuracy, but all there is without labels.
+    """How alike the outputs of original and compressed models are: no accuracy, but all there is without labels.
 
     Attributes:
         data: what inputs were used; `n`, how many.

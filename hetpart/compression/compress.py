@@ -186,10 +186,12 @@ def _require_equal(source: Path, original: ir.Model, seed: int) -> None:
     differences = compare(reference(original, inputs, list(expected)), expected)
     for name, limit in too_far(differences, expected).items():
         raise InternalError(
-            "wrong-result", f"before the passes output {name} differs from the file's by {differences[name].rel_l2:.1e} "
-            f"(relative L2, allowed {limit:.0e})",
-            node=name, hint="nothing was written; please report it with the model",
-        )  # fmt: skip
+            "wrong-result",
+            f"before the passes output {name} differs from the file's by {differences[name].rel_l2:.1e} (relative L2, "
+            f"allowed {limit:.0e})",
+            node=name,
+            hint="nothing was written; please report it with the model",
+        )
 
 
 def _approve(made: Path, source: Path, final: ir.Model) -> None:

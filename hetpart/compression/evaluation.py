@@ -1,4 +1,4 @@
-"""What judges models. One evaluation sees the original first, then the model after each lossy pass, every one as a file."""
+"""What judges models: it sees the original first, then the model after each lossy pass, every one as a file."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ def wilson(successes: int, n: int) -> Interval:
     share, z2 = successes / n, Z * Z
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = centre - half, centre + half
+    return low if successes else 0.0, high if successes < n else 1.0  # exactly, not up to rounding
 
 
 def paired_difference(lost: int, won: int, n: int) -> Interval:

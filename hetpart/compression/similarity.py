@@ -46,11 +46,13 @@ def likeness(name: str, output: str, expected: np.ndarray, actual: np.ndarray, s
     cosines = np.divide((expected * actual).sum(axis=1), norms, out=np.zeros(len(norms)), where=norms > 0)
     cosines = np.where(same, 1.0, np.clip(cosines, -1.0, 1.0))
     signal, noise = float(np.square(expected).sum()), float(np.square(expected - actual).sum())
+    return Likeness(name, output, float(cosines.mean()), bootstrap_mean(cosines, seed), _decibels(signal, noise))
+
+
+def _decibels(signal: float, noise: float) -> float:
     if not noise:
-        snr_db = math.inf
-    else:
-        snr_db = 10 * math.log10(signal / noise) if signal else -math.inf
-    return Likeness(name, output, float(cosines.mean()), bootstrap_mean(cosines, seed), snr_db)
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
 def float_outputs(model: ir.Model) -> list[str]:

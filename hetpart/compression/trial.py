@@ -55,7 +55,9 @@ class AccuracyOptions:
 class Trial:
     """Watches a pipeline: give `after` to it, and to its passes the context that `start` returns."""
 
-    def __init__(self, source: str | Path | onnx.ModelProto | ir.Model, context: Context, options: AccuracyOptions) -> None:
+    def __init__(
+        self, source: str | Path | onnx.ModelProto | ir.Model, context: Context, options: AccuracyOptions
+    ) -> None:
         self._source, self._context, self._options = source, context, options
         self._evaluation: Evaluation | None = None
         self._judged = False
@@ -106,18 +108,22 @@ class Trial:
     def _require_effect(self, accuracy: Accuracy | Similarity) -> None:
         """A limit that no model can miss is a mistake, most likely one of the unit."""
         allowed = self._options.max_drop
-        if allowed is not None and isinstance(accuracy, Accuracy) and 0 <= (value := accuracy.scores[0].value) <= allowed:
+        if allowed is None or not isinstance(accuracy, Accuracy):
+            return
+        value = accuracy.scores[0].value
+        if 0 <= value <= allowed:
             raise HetpartError(
-                "bad-option", f"--max-drop {allowed:g} allows everything: {accuracy.metric} of the original is {value:g}",
+                "bad-option",
+                f"--max-drop {allowed:g} allows everything: the original's {accuracy.metric} is {value:g}",
                 hint="it is in percentage points; of a function, in the unit of what that returns",
-            )  # fmt: skip
+            )
 
     def _refusal(self, accuracy: Accuracy | Similarity | None) -> str:
         allowed = self._options.max_drop
         if allowed is None or not isinstance(accuracy, Accuracy) or accuracy.drop <= allowed:
             return ""
         lost = accuracy.amount(accuracy.drop)
-        return f"the model loses {lost} of {accuracy.metric}, more than the {allowed:g} that --max-drop allows"
+        return f"the model loses {lost} of {accuracy.metric}, and --max-drop allows {allowed:g}"
 
 
 def _evaluation(text: str, model: ir.Model, seed: int) -> Evaluation:

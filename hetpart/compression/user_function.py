@@ -33,7 +33,7 @@ class UserFunction:
 
     def judge(self, name: str, path: Path) -> None:
         random.seed(self._seed)
-        np.random.seed(self._seed % 2**32)  # noqa: NPY002  # what functions draw from that know nothing of ours
+        np.random.seed(self._seed % 2**32)  # what functions draw from that know nothing of ours
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 found = self._function(str(path))
@@ -64,7 +64,8 @@ def find_function(text: str, seed: int) -> UserFunction:
             function = attrgetter(name)(importlib.import_module(module))
     except (Exception, SystemExit) as error:  # a module runs when it is imported
         what = f"{type(error).__name__}: {error}"
-        raise HetpartError("bad-eval", f"cannot import {text}: {what}", hint="write FILE.npz or module:function") from error
+        hint = "write FILE.npz or module:function"
+        raise HetpartError("bad-eval", f"cannot import {text}: {what}", hint=hint) from error
     if not callable(function):
         raise HetpartError("bad-eval", f"{text} is no function but {function!r}", hint=CONTRACT)
     return UserFunction(text, function, seed)

@@ -29,7 +29,8 @@ def render_compression(report: CompressReport, *, explain: bool = False) -> Grou
 
 
 def _stages(report: CompressReport) -> Table:
-    table = Table("", "parameters", "MACs", f"predicted on {report.target}", box=None, header_style="bold", pad_edge=False)
+    headings = ("", "parameters", "MACs", f"predicted on {report.target}")
+    table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
     for stage in report.stages:
