@@ -107,7 +107,8 @@ def reference(
     from hetpart.reference import evaluate, evaluate_in_integers
 
     if isinstance(source, ir.Model):
-        source = ir.to_proto(source)
+        # weights that lie in a file of their own are found from a model's file only
+        source = ir.to_proto(ir.external_data.load_to_model(source.clone()))
     model = source if isinstance(source, onnx.ModelProto) else str(source)
     try:
         if integers and is_quantised(source):

@@ -95,8 +95,12 @@ def pruning_note(step: Pass, context: Context, decisions: Sequence[Decision]) ->
 
 def _group_note(decision: Decision) -> GroupNote:
     group = decision.group
-    makers = _by_role(decision, Role.FILTER)
-    ties = dict.fromkeys(coupling for coupling in group.couplings if coupling.node not in makers)
+    makers, readers = _by_role(decision, Role.FILTER), _by_role(decision, Role.INPUT)
+    # a product joins what it reads to its weight only, where a grouped convolution ties channels to each other
+    alone = {*makers, *readers}
+    ties = dict.fromkeys(
+        tie for tie in group.couplings if tie.node not in (alone if tie.op in ("Gemm", "MatMul") else makers)
+    )
     return GroupNote(
         name=group.name,
         channels=len(group),
@@ -105,7 +109,7 @@ def _group_note(decision: Decision) -> GroupNote:
         reason=decision.reason,
         gain_us=decision.gain_us,
         makers=makers,
-        readers=_by_role(decision, Role.INPUT),
+        readers=readers,
         tied_by=tuple(f"{tie.node} ({tie.op})" for tie in ties),
     )
 
