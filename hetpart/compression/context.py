@@ -11,7 +11,7 @@ from hetpart.compression.accuracy import NOT_EVALUATED, Accuracy, Similarity
 from hetpart.cost.estimate import estimate
 from hetpart.graph.assign import assign
 from hetpart.oracle import judge
-from hetpart.passes.base import Context, Note
+from hetpart.passes.base import Context, ExplainingNote, Note
 from hetpart.passes.fuse import fuse
 from hetpart.targets import Target
 
@@ -41,11 +41,12 @@ class Compression:
         found = None if self.accuracy is None else self.accuracy.to_json()
         return {"accuracy": self.verdict, "evaluation": found, "passes": [note.to_json() for note in self.notes]}
 
-    def lines(self) -> list[str]:
-        return [*(line for note in self.notes for line in note.lines()), *self.accuracy_lines()]
-
-    def accuracy_lines(self) -> list[str]:
-        return [NOT_EVALUATED] if self.accuracy is None else list(self.accuracy.lines())
+    def lines(self, *, explain: bool = False) -> list[str]:
+        """What every pass did, in short or (`explain`) all it has to say, and what is known of the accuracy."""
+        found = []
+        for note in self.notes:
+            found += note.explain() if explain and isinstance(note, ExplainingNote) else note.lines()
+        return [*found, *([NOT_EVALUATED] if self.accuracy is None else self.accuracy.lines())]
 
 
 def compression_context(target: Target) -> Context:

@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from hetpart.compression.compress import CompressReport
-from hetpart.passes.base import ExplainingNote
 from hetpart.report.quantities import count, duration, size
 
 
@@ -17,10 +16,7 @@ def render_compression(report: CompressReport, *, explain: bool = False) -> Grou
     With `explain`, all that the passes have to say instead of a summary.
     """
     parts: list[RenderableType] = [_stages(report), Text()]
-    for note in report.compression.notes:
-        lines = note.explain() if explain and isinstance(note, ExplainingNote) else note.lines()
-        parts += map(Text, lines)
-    parts += map(Text, report.compression.accuracy_lines())
+    parts += map(Text, report.compression.lines(explain=explain))
     if report.refused:
         parts.append(Text(report.refused, style="yellow"))
     if report.output:

@@ -62,8 +62,11 @@ class Group:
 
     @property
     def copies(self) -> int:
-        """Channels of the first maker's output that one channel of the group stands for (groups, head length)."""
-        return next(part.positions.shape[1] for part in self.parts if part.role is Role.FILTER)
+        """Channels of the first maker's output that one channel of the group stands for (groups, head length).
+
+        1 if not all stand for equally many; such a group is frozen.
+        """
+        return next((part.positions.shape[1] for part in self.parts if part.role is Role.FILTER), 1)
 
 
 def find_groups(graph: ir.Graph, labelling: Labelling) -> list[Group]:

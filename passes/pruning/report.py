@@ -45,7 +45,9 @@ class GroupNote:
             fate = f"{self.kept} stay"
             if self.gain_us is not None:
                 fate += f", alone that saves {self.gain_us:.0f} us (estimated)"
-        lines = [f"  {self.name}: {self.channels} channels{copies}; {fate}", f"    made by {', '.join(self.makers)}"]
+        lines = [f"  {self.name}: {self.channels} channels{copies}; {fate}"]
+        if self.makers:
+            lines.append(f"    made by {', '.join(self.makers)}")
         if self.readers:
             lines.append(f"    read by {', '.join(self.readers)}")
         if self.tied_by:

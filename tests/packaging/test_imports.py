@@ -31,7 +31,10 @@ ALLOWED: dict[str, set[str]] = {
     "profile": {"errors", "codegen", "cost", "graph", "kernels", "partition", "targets"},
     "bundle": {"errors", "plan"},
     "runtime": {"errors", "bundle", "cache"},
-    "compression": {"errors", "cost", "graph", "oracle", "passes", "targets"},
+    "compression": {
+        "errors", "calibration", "cost", "frontend", "graph", "oracle", "passes", "reference", "rewritten", "targets",
+        "verify",
+    },
     "compiler": {
         "errors", "compression", "cost", "forecast", "formulate", "frontend", "graph", "oracle", "partition", "passes",
         "phases", "plan", "profile", "targets",
@@ -50,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
         "verify", "version",
     },
     "report": {
-        "errors", "bundle", "compiler", "cost", "explain", "fallback", "fix", "formulate", "graph", "oracle",
+        "errors", "bundle", "compiler", "compression", "cost", "explain", "fallback", "fix", "formulate", "graph", "oracle",
         "partition", "profile", "targets",
     },
     "build": {
@@ -64,9 +67,9 @@ ALLOWED: dict[str, set[str]] = {
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
-        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "explain", "fix", "frontend", "graph",
-        "passes", "phases", "profile", "profiler", "report", "rewritten", "runtime", "targets", "tune", "verify",
-        "version",
+        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "compression", "explain", "fix", "frontend",
+        "graph", "passes", "phases", "profile", "profiler", "report", "rewritten", "runtime", "targets", "tune",
+        "verify", "version",
     },
 }  # fmt: skip
 """Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""

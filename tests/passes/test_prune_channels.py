@@ -184,6 +184,17 @@ def test_a_group_without_gain_stays() -> None:
     assert "no gain on phone" in context.notes[0].to_json()["groups"][0]["reason"]  # type: ignore[index]  # JSON data
 
 
+def test_channels_that_lie_unequally_often_in_a_weight_stay() -> None:
+    """Position i of the 12 joined channels ends up in channel i % 3: the first layer's 8 split into 3, 3 and 2."""
+    text = """(float[1,3,4,4] x) => (float[1,5,8,8] y) {
+        a = Conv(x, w) b = Conv(x, v) c = Concat<axis=1>(a, b) d = DepthToSpace<blocksize=2>(c) y = Conv(d, u)
+    }"""
+    model, context = parse(text, w=draw(8, 3, 1, 1), v=draw(4, 3, 1, 1), u=draw(5, 3, 1, 1)), Context()
+    assert not run_pipeline(model, parse_pipeline("prune-channels{multiple=1}"), context)[0].modified
+    first, _ = context.notes[0].to_json()["groups"]  # type: ignore[misc]  # plain JSON data
+    assert "lie unequally often" in first["reason"]
+
+
 def test_ratios_of_single_groups() -> None:
     model = two_layers()
     run_pipeline(model, parse_pipeline('prune-channels{multiple=1,layers="Conv_0:0.75"}'))
