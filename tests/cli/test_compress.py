@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,8 +280,10 @@ def test_compile_judges_too(cli: Cli, refused: Cli, labelled: tuple[Path, Path],
     result = cli(*arguments)
     assert (result.code, result.err) == (0, "")
     assert "percentage points (" in result.out
-    decision = cli("inspect", "out.hetpart", "--json").json()
-    assert "accuracy" in str(decision)
+    manifest = json.loads(Path("out.hetpart/manifest.json").read_text())
+    stated = manifest["decision"]["compression"]
+    assert stated["accuracy"].startswith("top-1 accuracy ")
+    assert (stated["evaluation"]["n"], len(stated["evaluation"]["scores"])) == (120, 2)
 
 
 def test_compile_refuses_data_that_no_pass_uses(refused: Cli, labelled: tuple[Path, Path], folder: Path) -> None:

@@ -53,8 +53,8 @@ ALLOWED: dict[str, set[str]] = {
         "verify", "version",
     },
     "report": {
-        "errors", "bundle", "compiler", "compression", "cost", "explain", "fallback", "fix", "formulate", "graph", "oracle",
-        "partition", "profile", "targets",
+        "errors", "bundle", "compiler", "compression", "cost", "explain", "fallback", "fix", "formulate", "graph",
+        "oracle", "partition", "profile", "targets",
     },
     "build": {
         "errors", "bundle", "codegen", "compiler", "phases", "profile", "rehearse", "report", "runtime", "targets",
