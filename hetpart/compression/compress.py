@@ -173,8 +173,10 @@ def finished(compression: Compression, passes: str) -> ir.Model:
         if kept is not value:
             ir.convenience.replace_all_uses_with(value, kept)
             del model.graph.initializers[value.name or ""]
-    model.metadata_props["hetpart.passes"] = passes
-    model.metadata_props["hetpart.accuracy"] = compression.verdict
+    for key, text in (("hetpart.passes", passes), ("hetpart.accuracy", compression.verdict)):
+        # what was compressed before keeps its history
+        before = model.metadata_props.get(key)
+        model.metadata_props[key] = f"{before}; then {text}" if before else text
     return model
 
 

@@ -88,6 +88,15 @@ def test_the_written_model_is_what_was_judged(labelled: tuple[Path, Path], tmp_p
     assert f"{accuracy.scores[1].value:.1f} % on {n} samples" in stated["hetpart.accuracy"]
 
 
+def test_what_was_compressed_before_keeps_its_history(labelled: tuple[Path, Path], tmp_path: Path) -> None:
+    once, twice = tmp_path / "once.onnx", tmp_path / "twice.onnx"
+    run(labelled[0], output=once)
+    report = run(once, "prune-channels{multiple=4,ratio=0.5}", twice, evaluation=str(labelled[1]))
+    stated = {entry.key: entry.value for entry in onnx.load(twice).metadata_props}
+    assert stated["hetpart.passes"] == f"{PASS}; then prune-channels{{multiple=4,ratio=0.5}}"
+    assert stated["hetpart.accuracy"] == f"accuracy not evaluated; then {report.compression.verdict}"
+
+
 def test_every_lossy_pass_is_judged(labelled: tuple[Path, Path]) -> None:
     model, heldout = labelled
     report = run(model, "prune-channels{multiple=4},dce,prune-channels{multiple=4,ratio=0.5}", evaluation=str(heldout))
