@@ -258,6 +258,28 @@ def test_weights_beside_the_model(tmp_path: Path) -> None:
         assert 1e-3 < relative_error(value, reference(source, inputs)[name]) < 2, name
 
 
+def test_many_weights_lie_beside_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a model of more than a GiB, with a lower limit."""
+    monkeypatch.setattr("hetpart.rewritten.EXTERNAL_BYTES", 1 << 20)
+    source, output = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    onnx.save(zoo.build("squeezenet"), source)
+    report = run(source, "prune-channels", output)
+    data = tmp_path / "out.onnx.data"
+    assert report.output_bytes == output.stat().st_size + data.stat().st_size
+    assert data.stat().st_size > output.stat().st_size
+    onnx.checker.check_model(output, full_check=True)
+    assert zoo.parameters(onnx.load(output)) == report.stages[-1].size.parameters
+    with pytest.raises(HetpartError) as caught:
+        compress(source, SD855, "prune-channels", AccuracyOptions(), output=tmp_path / "out.onnx")
+    assert caught.value.code == "output-exists"
+    monkeypatch.undo()
+    run(source, "prune-channels", tmp_path / "whole.onnx")
+    inputs = zoo.inputs(onnx.load(source))
+    np.testing.assert_array_equal(
+        reference(output, inputs)["logits"], reference(tmp_path / "whole.onnx", inputs)["logits"]
+    )
+
+
 def test_nothing_to_do_says_so_and_writes_nothing(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 13]> g (float[1,4] x) => (float[1,4] y) { y = Relu(x) }'
