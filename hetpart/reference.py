@@ -54,6 +54,7 @@ def prepare(
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_BASIC if optimise else levels.ORT_DISABLE_ALL
     options.intra_op_num_threads = 0 if optimise else 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the cores too
     options.log_severity_level = 4
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     try:

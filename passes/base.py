@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 import onnx_ir as ir
 
 from hetpart.calibration import Calibration
@@ -38,6 +39,28 @@ class ExplainingNote(Note, Protocol):
         """For people: all of it."""
 
 
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass
+class Origin:
+    """What a model was before passes changed its function. Values that are still there have their names.
+
+    Attributes:
+        model: a copy from before the first lossy pass; None until one runs.
+        kept: per value that lost some of its indices, along each axis the original's indices that are left, ascending.
+    """
+
+    model: ir.Model | None = None
+    kept: dict[str, list[Indices]] = field(default_factory=dict)
+
+    def narrow(self, kept: Mapping[str, Sequence[Indices]]) -> None:
+        """Note which of their present indices values keep, by name and axis."""
+        for name, axes in kept.items():
+            before = self.kept.get(name, [])
+            self.kept[name] = [old[new] for old, new in zip(before, axes, strict=True)] if before else list(axes)
+
+
 @dataclass(frozen=True)
 class Context:
     """What passes that compress may use beside the model, and where they leave notes.
@@ -47,6 +70,7 @@ class Context:
         block: channels of a layout block there; 0 without a target.
         predict_us: microseconds that a model in canonical form is estimated to take there; only shapes are looked at.
         calibration: samples of the model's inputs; None if the user gave none.
+        origin: what the model was; `run_pipeline` and the passes keep it up to date.
         notes: notes of the passes, in order.
     """
 
@@ -54,6 +78,7 @@ class Context:
     block: int = 0
     predict_us: Callable[[ir.Model], float] | None = None
     calibration: Calibration | None = None
+    origin: Origin = field(default_factory=Origin)
     notes: list[Note] = field(default_factory=list)
 
 

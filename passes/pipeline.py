@@ -155,6 +155,8 @@ def run_pipeline(
     canonical = False
     for step in passes:
         before = model.graph.num_nodes()
+        if step.lossy and context.origin.model is None:
+            context.origin.model = model.clone()
         start = time.perf_counter()
         try:
             modified = step.run(model, context)

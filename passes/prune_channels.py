@@ -65,7 +65,7 @@ class PruneChannels(Pass):
         decisions, dropped = allocate(model, groups, choice, context)
         context.notes.append(pruning_note(self, context, decisions))
         if len(dropped):
-            cut(model.graph, labelling, dropped)
+            context.origin.narrow(cut(model.graph, labelling, dropped))
         return bool(len(dropped))
 
     def _check(self, context: Context) -> None:

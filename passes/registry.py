@@ -31,6 +31,7 @@ PASSES: dict[str, Callable[[], type[Pass]]] = {
     "fold-constants": _load("fold_constants", "FoldConstants"),
     "prune-channels": _load("prune_channels", "PruneChannels"),
     "quantised-form": _load("quantised_form", "QuantisedForm"),
+    "repair": _load("repair", "Repair"),
 }
 
 

@@ -22,10 +22,15 @@ def unshare(graph: ir.Graph) -> None:
                 node.replace_input_with(index, editor.constant(f"{node.name}/{value.name}", value.const_value))
 
 
-def cut(graph: ir.Graph, labelling: Labelling, dropped: Labels, *, shapes_only: bool = False) -> None:
+def cut(
+    graph: ir.Graph, labelling: Labelling, dropped: Labels, *, shapes_only: bool = False
+) -> dict[str, list[Labels]]:
     """Remove every index whose label stands among `dropped`, in place.
 
     With `shapes_only` the constants keep their data and only claim the new shape: enough to predict what it costs.
+
+    Returns:
+        Per value that lost indices, those that it keeps along each axis.
     """
     gone = np.isin(labelling.table(), dropped)
     kept = {value: [~gone[axis] for axis in axes] for value, axes in labelling.axes.items()}
@@ -45,6 +50,11 @@ def cut(graph: ir.Graph, labelling: Labelling, dropped: Labels, *, shapes_only: 
             for value in (*node.inputs, *node.outputs)
         ):
             _recount(node, data_value, kept, before, editor)
+    return {
+        value.name or "": [np.flatnonzero(mask) for mask in masks]
+        for value, masks in kept.items()
+        if not all(mask.all() for mask in masks)
+    }
 
 
 def _slice(data: Array, masks: list[Mask]) -> Array:

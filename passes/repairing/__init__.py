@@ -1,0 +1,1 @@
+"""Repair of compressed models: which nodes are linear in their weights, and least squares over calibration samples."""
