@@ -18,6 +18,9 @@ from hetpart.passes.edit import (
     shape_of,
 )
 
+BN_SCALE = "bn-scale"
+"""Key in a node's metadata of the scale, [C], of a BatchNormalization that became part of it: see prune-channels."""
+
 
 def batch_norm(editor: Editor, node: ir.Node) -> bool:
     """BatchNormalization at inference -> Mul, Add.
@@ -44,7 +47,10 @@ def batch_norm(editor: Editor, node: ir.Node) -> bool:
     dtype = _dtype(data)
     factors = editor.constant(f"{node.name}/scale", factor.astype(dtype).reshape(channel))
     offsets = editor.constant(f"{node.name}/offset", offset.astype(dtype).reshape(channel))
-    editor.become(node, "Add", [editor.insert(node, "Mul", [data, factors], shape=shape), offsets])
+    scaled = editor.insert(node, "Mul", [data, factors], shape=shape)
+    if (multiply := scaled.producer()) is not None:
+        multiply.meta[BN_SCALE] = scale
+    editor.become(node, "Add", [scaled, offsets])
     return True
 
 

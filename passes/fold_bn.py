@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from hetpart.passes.base import Pass
-from hetpart.passes.canonical_layers import batch_norm
+from hetpart.passes.canonical_layers import BN_SCALE, batch_norm
 from hetpart.passes.edit import (
     Array,
     Editor,
@@ -74,6 +74,8 @@ def _fold(editor: Editor, node: ir.Node) -> bool:
     elif total is not None:
         layer.resize_inputs(3)
         layer.replace_input_with(2, editor.constant(f"{layer.name}/bias", total))
+    if BN_SCALE in node.meta:
+        layer.meta[BN_SCALE] = node.meta[BN_SCALE]
     editor.bypass(node, data)
     return True
 

@@ -38,7 +38,8 @@ class PruneChannels(Pass):
 
     Attributes:
         ratio: share of channels to remove, in (0, 1).
-        importance: what decides which: one of hetpart.passes.pruning.importance.MEASURES.
+        importance: what decides which: one of hetpart.passes.pruning.importance.MEASURES; ``activation`` needs
+            calibration data, ``bn`` batch normalisations in the model that was imported.
         multiple: a layer keeps a multiple of this many channels; 0 takes the target's vector width.
         allocate: ``uniform`` removes the ratio from every group; ``latency`` the same share of all channels, where the
             target gains most time per importance lost.

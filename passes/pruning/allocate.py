@@ -13,6 +13,7 @@ import onnx_ir as ir
 from hetpart.errors import HetpartError
 from hetpart.passes.base import Context
 from hetpart.passes.edit import Array
+from hetpart.passes.pruning.evidence import evidence
 from hetpart.passes.pruning.groups import Group
 from hetpart.passes.pruning.importance import importance
 from hetpart.passes.pruning.labels import Labels
@@ -59,10 +60,13 @@ def allocate(
     """A decision on every group, and the labels of all channels that go.
 
     Raises:
-        HetpartError: ``unknown-group`` if a ratio is given for a group that is not there.
+        HetpartError: ``unknown-group`` if a ratio is given for a group that is not there; what the importance needs
+            may be missing (`hetpart.passes.pruning.evidence.evidence`).
     """
     _require_groups(choice.ratios, groups)
-    scores = {group: importance(group, choice.measure) for group in groups if group.frozen is None}
+    free = [group for group in groups if group.frozen is None]
+    known = evidence(model, free, choice.measure, context.calibration)
+    scores = {group: importance(group, choice.measure, known) for group in free}
     gains = _Gains(model, context, scores)
     if choice.allocation == "latency":
         kept = _by_latency(scores, choice, gains)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from hetpart.passes.canonical_layers import BN_SCALE
 from hetpart.passes.edit import Array, Editor, attribute, constant, integers, operand, shape_of
 from hetpart.passes.pruning.labels import Labelling, Labels, Role
 
@@ -44,6 +45,8 @@ def cut(
             value.const_value = ir.tensor(_slice(data, masks), name=value.name)
         value.shape = ir.Shape([int(mask.sum()) for mask in masks])
     for node in graph:
+        if BN_SCALE in node.meta and node.outputs[0] in kept:
+            node.meta[BN_SCALE] = node.meta[BN_SCALE][kept[node.outputs[0]][1]]
         data_value = node.inputs[0] if node.inputs else None
         if data_value is not None and any(
             value is not None and value in before and shape_of(value) != before[value]

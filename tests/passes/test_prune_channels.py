@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples import zoo
+from hetpart.calibration import calibration
 from hetpart.errors import HetpartError
 from hetpart.frontend import import_model
 from hetpart.passes.base import Context
@@ -79,7 +80,7 @@ LAYERS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(layers=LAYERS, seed=st.integers(0, 2**16), share=st.sampled_from([0.25, 0.5, 0.75]))
 def test_random_networks(layers: list[str], seed: int, share: float) -> None:
     model = random_network(layers, seed)
@@ -170,6 +171,61 @@ def test_the_least_important_channels_go(measure: str) -> None:
     assert weight_of(model, 2).shape == (2, 2, 1, 1)
 
 
+def test_importance_by_activation_sees_channels_that_are_silent() -> None:
+    """Channels 2 and 3 have the largest weights, but nothing of them passes the activation."""
+    text = "(float[1,3,5,5] x) => (float[1,2,5,5] y) { a = Conv(x, w, c) b = Relu(a) y = Conv(b, v) }"
+    first = two_layers_weight()
+    model = parse(text, w=first, c=np.array([0, 0, -999, -999], np.float32), v=np.ones((2, 4, 1, 1), np.float32))
+    context = Context(calibration=calibration({"x": draw(4, 3, 5, 5)}, model))
+    run_pipeline(model, parse_pipeline("prune-channels{ratio=0.5,multiple=1,importance=activation}"), context)
+    np.testing.assert_array_equal(weight_of(model, 0), first[:2])
+
+
+@pytest.mark.parametrize(
+    ("reader", "shape"),
+    [
+        ("y = Conv<group=2>(b, v)", (4, 4, 1, 1)),
+        ("y = ConvTranspose(b, v)", (8, 4, 1, 1)),
+        ("f = Flatten(b) y = Gemm(f, v)", (8 * 25, 4)),
+        ("t = Transpose<perm=[0,2,3,1]>(b) y = MatMul(t, v)", (8, 4)),
+        ("r = Reshape(b, s) y = MatMul(v, r)", (4, 8)),
+    ],
+)
+def test_importance_by_activation_reads_the_channels_of_every_operator(reader: str, shape: tuple[int, ...]) -> None:
+    """Equal weights everywhere; channels differ by what is added to them, all of the last four being silent."""
+    text = f"(float[1,3,5,5] x) => (float[1,4,5,5] y) {{ a = Conv(x, w, c) b = Relu(a) {reader} }}"
+    bias = np.array([9, 8, 7, 6, -99, -99, -99, -99], np.float32)
+    bias = bias.reshape(2, 4).T.reshape(-1) if "group" in reader else bias  # groups lose the same positions
+    model = parse(text, w=np.ones((8, 3, 1, 1), np.float32), c=bias, v=np.ones(shape, np.float32), s=np.array([8, 25]))
+    context = Context(calibration=calibration({"x": draw(4, 3, 5, 5)}, model))
+    run_pipeline(model, optimisation_level("O1"))
+    run_pipeline(model, parse_pipeline("prune-channels{ratio=0.5,multiple=1,importance=activation}"), context)
+    left = model.graph[0].inputs[2]
+    assert left is not None
+    assert left.const_value is not None
+    assert left.const_value.numpy().shape == (4,)
+    assert left.const_value.numpy().min() > 0
+
+
+def test_importance_by_the_scale_of_batch_normalisations_that_were_folded() -> None:
+    text = """(float[1,3,5,5] x) => (float[1,2,5,5] y)
+              { a = Conv(x, w) n = BatchNormalization(a, g, t, t, o) b = Relu(n) y = Conv(b, v) }"""
+    first = two_layers_weight()
+    model = parse(text, w=first, g=np.array([3, -4, 1, 2], np.float32), t=np.zeros(4, np.float32),
+                  o=np.array([9, 9, 1e-3, 1e-3], np.float32), v=np.ones((2, 4, 1, 1), np.float32))  # fmt: skip
+    run_pipeline(model, optimisation_level("O1"))
+    assert len(model.graph) == 3
+    folded = weight_of(model, 0)
+    passes = parse_pipeline("prune-channels{ratio=0.34,multiple=1,importance=bn}")
+    for left in ([0, 1, 3], [0, 1]):
+        run_pipeline(model, passes)
+        np.testing.assert_array_equal(weight_of(model, 0), folded[left])
+
+
+def two_layers_weight() -> Array:
+    return weight_of(two_layers(), 0)
+
+
 def test_a_layer_keeps_a_multiple_of_the_vector_width() -> None:
     model, context = two_layers(), Context(block=4)
     assert not run_pipeline(model, parse_pipeline("prune-channels{ratio=0.5}"), context)[0].modified
@@ -226,6 +282,8 @@ def test_allocation_by_latency_prefers_what_saves_time() -> None:
         ("prune-channels{ratio=nan}", "bad-ratio"),
         ("prune-channels{multiple=-1}", "bad-multiple"),
         ("prune-channels{importance=size}", "unknown-importance"),
+        ("prune-channels{importance=activation}", "no-calibration"),
+        ("prune-channels{importance=bn}", "no-bn-scale"),
         ("prune-channels{allocate=fairly}", "unknown-allocation"),
         ("prune-channels{allocate=latency}", "no-target"),
         ('prune-channels{layers="Conv_0"}', "bad-ratio"),
