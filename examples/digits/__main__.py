@@ -57,7 +57,7 @@ def main() -> None:
             times[name].append(time.perf_counter() - start)
     print("\ncompiled for this machine (half of the channels left in 'smaller')")
     for name, session in sessions.items():
-        model = onnx.load(folder / f"{name}.onnx")
+        model = onnx.shape_inference.infer_shapes(onnx.load(folder / f"{name}.onnx"))
         right, micros = accuracy(session.run, held_out), 1e6 * statistics.median(times[name])
         print(f"{name:8} {right:6.1%}  {macs(model) / 1e6:5.2f} M multiply-adds  {micros:5.0f} us a run, measured")
         session.close()

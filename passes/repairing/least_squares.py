@@ -9,7 +9,7 @@ import numpy as np
 
 from hetpart.passes.edit import Array
 
-RIDGES = (1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
+RIDGES = (10.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
 """Weights of the ridge term that are tried, in units of each column's own sum of squares."""
 
 
@@ -81,7 +81,8 @@ class Regression:
     def solve(self) -> tuple[Array | None, float, float]:
         """The correction, or None where none helps, and the relative errors before and after on the samples held out.
 
-        The ridge is the one that serves these best; the correction itself is fitted on all samples then.
+        The ridge is the one that serves these best, looked for from the strongest on for as long as they gain; the
+        correction itself is fitted on all samples then.
         """
         before = self.held_out.relative()
         best, after = None, before
@@ -89,9 +90,10 @@ class Regression:
             try:
                 error = self.held_out.relative(self.fitted.solve(ridge, self.free))
             except np.linalg.LinAlgError:
-                continue
-            if error < after:
-                best, after = ridge, error
+                break
+            if error >= after:
+                break
+            best, after = ridge, error
         if best is None:
             return None, before, before
         return (self.fitted + self.held_out).solve(best, self.free), before, after
