@@ -15,7 +15,8 @@ from hetpart.calibration import Calibration, activations
 from hetpart.errors import HetpartError
 from hetpart.passes.base import Context, Origin, Pass
 from hetpart.passes.edit import Array, Editor, shape_of
-from hetpart.passes.repairing.layers import Layer, Places, find_layer
+from hetpart.passes.repairing.find import find_layer
+from hetpart.passes.repairing.layers import Layer, Places
 from hetpart.passes.repairing.least_squares import Regression, Sums
 from hetpart.passes.repairing.report import LayerNote, RepairNote
 
@@ -87,7 +88,7 @@ class Repair(Pass):
         self, model: ir.Model, origin: Origin, wave: Sequence[Layer], samples: Sequence[dict[str, Array]]
     ) -> Iterator[LayerNote]:
         """Correct layers none of which reads what another one makes."""
-        assert origin.model is not None
+        assert origin.model is not None  # there would be no wave
         random = np.random.default_rng(self.seed)
         regressions = [_regression(layer) for layer in wave]
         results = [_name(layer.result) for layer in wave]

@@ -65,7 +65,7 @@ def _data(node: ir.Node) -> tuple[ir.Value, int]:
     """What the weights of a node are multiplied with, and the axis of its channels, counted from the end."""
     constant_first = node.inputs[0] is not None and node.inputs[0].is_initializer()
     value = node.inputs[1 if constant_first else 0]
-    assert value is not None
+    assert value is not None  # the operator has two inputs
     if is_operator(node, "Conv", "ConvTranspose"):
         return value, 1 - len(shape_of(value))
     return value, -2 if constant_first else -1

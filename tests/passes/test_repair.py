@@ -14,8 +14,8 @@ from hetpart.passes.base import Context, Origin
 from hetpart.passes.edit import Array
 from hetpart.passes.pipeline import optimisation_level, parse_pipeline, run_pipeline
 from hetpart.passes.printer import print_model
-from hetpart.passes.repairing import layers
-from hetpart.passes.repairing.layers import find_layer
+from hetpart.passes.repairing import find
+from hetpart.passes.repairing.find import find_layer
 from tests.numerics import relative_error
 from tests.passes.support import draw, parse
 from tests.passes.test_prune_channels import LAYERS, random_network
@@ -170,7 +170,7 @@ def test_a_normalisation_that_is_left_is_solved_for_as_scale_and_bias() -> None:
 
 
 def test_of_a_layer_that_is_too_wide_the_bias_is_solved(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "WIDEST", 4)
+    monkeypatch.setattr(find, "WIDEST", 4)
     model = parse("(float[1,3,6,6] x) => (float[1,4,6,6] y) { a = Conv(x, w) b = Relu(a) y = Conv(b, v) }",
                   w=draw(8, 3, 1, 1), v=draw(4, 8, 1, 1))  # fmt: skip
     original, samples = model.clone(), samples_of(model)
