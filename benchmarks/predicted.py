@@ -114,7 +114,7 @@ def measure(name: str, strategies: Sequence[str], limit: float, seconds: float) 
     """
     model, target = zoo.build(name), load_target("host")
     options = Options(strategy="heft", limit=limit)
-    times = profile(model, "host", options, time_limit_s=SHARE * seconds)
+    times = profile(model, "host", options, time_limit_s=int(SHARE * seconds))
     estimated = decide(model, target, options, Phases())
     measured = decide(model, target, options, Phases(), times)
     decisions: dict[str, Decision] = {}
@@ -150,7 +150,7 @@ def _run(decisions: dict[str, Decision], seconds: float) -> dict[str, list[float
     latencies: dict[str, list[float]] = {name: [] for name in decisions}
     with contextlib.ExitStack() as stack:
         bundle = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hetpart-bench-"))) / "bundle"
-        write_plans(emission, first, isa, bundle)
+        write_plans(emission, first, (isa.triple,), bundle)
         sessions = {
             name: stack.enter_context(Session(bundle, plan=name, trace=False))
             for name in sorted(decisions, key=lambda name: name == "cpu")  # PoCL's threads are pinned by the first

@@ -8,7 +8,7 @@ with the CPU's part compiled for this machine and the GPU's part from the same O
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from hetpart.compiler import Decision, Model, storage_of
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import unpack
 from hetpart.graph.units import UnitGraph
-from hetpart.kernels.isa import Isa
 from hetpart.plan.placed import Placed
 from hetpart.targets import load_target
 from hetpart.targets.schema import CpuCodegen
@@ -129,18 +128,25 @@ def _rehearsed(
     emission = emit(decision.assignment, {"main": placed}, decision.target, isa, cache, observe=observe)
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
         bundle = Path(folder) / "rehearsal"
-        write_plans(emission, decision, isa, bundle)
+        write_plans(emission, decision, (isa.triple,), bundle)
         return _run(bundle, inputs, rehearsal=not _native(decision))
 
 
-def write_plans(emission: Emission, decision: Decision, isa: Isa, bundle: Path) -> None:
-    """A bundle for this machine with the plans of `emission`, to be run and thrown away; `bundle` must not exist.
+def write_plans(
+    emission: Emission,
+    decision: Decision,
+    triples: Sequence[str],
+    bundle: Path,
+    further: Mapping[str, bytes | Path] | None = None,
+) -> None:
+    """A bundle with the plans of `emission`, to be run and thrown away; `bundle` must not exist.
 
     Args:
-        emission: of plans whose CPU part was compiled for `isa`.
+        emission: of plans whose CPU part was compiled for the processor of all `triples`.
         decision: says for which target.
-        isa: this machine's.
+        triples: the systems that it is linked for.
         bundle: folder to write.
+        further: files that it holds as well.
     """
     plan = emission.plans["main"]
     kinds = {name: kind for other in emission.plans.values() for name, kind in other.kinds.items()}
@@ -157,9 +163,12 @@ def write_plans(emission: Emission, decision: Decision, isa: Isa, bundle: Path) 
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
         work = Path(folder)
         emission.weights.write(work / "weights.bin")
-        module = link_module(emission.objects, emission.symbols, isa.triple, work)
-        files = bundle_files(emission.plans, work / "weights.bin", {isa.triple: module}, emission.kernels_cl)
-        write_bundle(BundleContents(described, files), bundle)
+        modules = {}
+        for triple in triples:
+            (work / triple).mkdir()
+            modules[triple] = link_module(emission.objects, emission.symbols, triple, work / triple)
+        files = bundle_files(emission.plans, work / "weights.bin", modules, emission.kernels_cl)
+        write_bundle(BundleContents(described, files | dict(further or {})), bundle)
 
 
 def _by_segment(

@@ -27,12 +27,15 @@ def profile(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Default: MODEL's and TARGET's names + .profile.json."),
     ] = None,
+    emit_profiler: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Measure nothing: write a profiler for the target, to be run on a phone."),
+    ] = None,
     from_trace: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="TRACE", help="Take times from a trace that a device recorded; may be repeated."),
+        Path | None, typer.Option(metavar="TRACES", help="Make the profile of what that profiler wrote on the phone.")
     ] = None,
     runs: Annotated[int, typer.Option(metavar="N", min=1, help="Recorded runs of each plan.")] = 30,
-    time_limit: Annotated[float, typer.Option(metavar="SECONDS", min=0.0, help="Begin no round after so long.")] = 30.0,
+    time_limit: Annotated[int, typer.Option(metavar="SECONDS", min=0, help="Begin no round after so long.")] = 30,
     shape: ShapeOption = None,
     dim: DimOption = None,
     level: Annotated[str, typer.Option("-O", metavar="0|1", help="Optimisation level.")] = "1",
@@ -44,26 +47,41 @@ def profile(
 ) -> None:
     """Measure every unit of MODEL on every processor, for compile --profile.
 
-    Exit code 0: the profile was written; 2: bad input, or the target is not this machine; nothing was written.
+    Exit code 0: the profile (or the profiler) was written; 2: bad input, or the target is not this machine; nothing was
+    written.
     """
     from hetpart.cli.progress import TerminalDisplay
     from hetpart.compiler import Options
     from hetpart.errors import HetpartError
     from hetpart.phases import Phases
     from hetpart.profile import write_profile
+    from hetpart.profiler import emit_profiler as emit
     from hetpart.profiler import profile as profile_model
     from hetpart.profiler import profile_of_traces
     from hetpart.report.profile import print_profile
 
-    path = output or Path(f"{model.stem}-{Path(target).stem}.profile.json")
-    if not path.parent.is_dir():
-        raise HetpartError("cannot-write", f"there is no folder {path.parent}")
     options = Options(
         level=f"O{level}", passes=",".join(passes or ()), shapes=parse_shapes(shape), dims=parse_dims(dim)
     )  # fmt: skip
+    out = console()
+    if emit_profiler is not None:
+        if from_trace is not None or output is not None:
+            raise HetpartError("bad-option", "--emit-profiler writes a folder and no profile: give no other output")
+        with TerminalDisplay() as display:
+            emit(model, target, emit_profiler, options, Phases(display))
+        if json:
+            print_json({"profiler": str(emit_profiler)})
+        else:
+            out.print(
+                f"wrote {emit_profiler}; next: sh {emit_profiler}/profile.sh traces.json", markup=False, soft_wrap=True
+            )
+        return
+    path = output or Path(f"{model.stem}-{Path(target).stem}.profile.json")
+    if not path.parent.is_dir():
+        raise HetpartError("cannot-write", f"there is no folder {path.parent}")
     with TerminalDisplay() as display:
         phases = Phases(display)
-        if from_trace:
+        if from_trace is not None:
             found = profile_of_traces(model, target, from_trace, options, phases)
         else:
             found = profile_model(
@@ -73,6 +91,5 @@ def profile(
     if json:
         print_json({**found.to_json(), "output": str(path)})
         return
-    out = console()
     print_profile(found, out)
     out.print(f"wrote {path}", markup=False)

@@ -6,6 +6,7 @@ Units of any model that compute the same thing in the same way have the same key
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from hetpart.codegen.cache import toolchain_digest
 from hetpart.codegen.cpu import choice_tag
@@ -17,6 +18,9 @@ from hetpart.targets.schema import Target
 
 Kernels = dict[str, dict[str, str]]
 """Per unit that moves data and processor, the kernels that it runs there, as one word."""
+
+Unit = tuple[str, str]
+"""Unit and processor."""
 
 
 def toolchain() -> str:
@@ -42,3 +46,24 @@ def unit_kernels(assignment: Assignment, target: Target) -> Kernels:
         chosen = [symbol_of(spec) + choice_tag(spec, isa) for spec in specs]
         kernels[unit.name] = {p.name: "+".join(chosen if p.kind == "cpu" else plain) for p in target.processors}
     return kernels
+
+
+def unit_keys(
+    assignment: Assignment, target: Target, shared: Mapping[str, Mapping[str, str]]
+) -> dict[Unit, tuple[str, str]]:
+    """Memory and kernels by unit and processor; `shared` is empty where a unit works in private memory."""
+    return {
+        (unit, processor): ("shared" if shared[unit][processor] else "private", kernels)
+        for unit, row in unit_kernels(assignment, target).items()
+        for processor, kernels in row.items()
+    }
+
+
+def identity(target: Target, keys: Mapping[Unit, tuple[str, str]]) -> dict[str, str]:
+    """What has to be the same when times come back from a device: JSON."""
+    return {
+        "target": target.name,
+        "target_digest": target_digest(target),
+        "toolchain": toolchain(),
+        "units": hashlib.sha256(repr(sorted(keys.items())).encode()).hexdigest()[:16],
+    }

@@ -90,11 +90,12 @@ def samples(trace: Mapping[str, Any], problem: Problem, where: str = "the trace"
     return found
 
 
-def unknown_units(trace: Mapping[str, Any], problem: Problem, where: str = "the trace") -> list[str]:
-    """Names of steps in a trace that are neither units of the model nor copies at the border of private memory."""
-    known = {task.name for task in problem.tasks}
-    names = dict.fromkeys(event["name"] for events in _rows(trace, where).values() for event in events)
-    return [name for name in names if name not in known and not (name.startswith("(") and name.endswith(")"))]
+def length_us(trace: Mapping[str, Any]) -> float:
+    """Duration of the run; HetpartError ``bad-trace`` if it is not there."""
+    try:
+        return float(trace["otherData"]["run_ns"]) / 1e3
+    except (KeyError, TypeError, ValueError) as error:
+        raise HetpartError("bad-trace", "a trace does not say how long its run was") from error
 
 
 def _rows(trace: Mapping[str, Any], where: str) -> dict[str, list[dict[str, Any]]]:
@@ -113,7 +114,7 @@ def _rows(trace: Mapping[str, Any], where: str) -> dict[str, list[dict[str, Any]
                 rows[names[event["tid"]]].append(event)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise HetpartError(
-            "bad-trace", f"{where} is no trace of hetpart's runtime", hint="hetpart-run --trace FILE writes one"
+            "bad-trace", f"{where} is no trace of hetpart's runtime", hint="hetpart-profile records them"
         ) from error
     return {name: sorted(steps, key=lambda step: step["ts"]) for name, steps in rows.items()}
 

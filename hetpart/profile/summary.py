@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hetpart.profile.data import Entry, LinkTime, Spread
+from hetpart.profile.keys import Unit
 from hetpart.profile.samples import Sample
 
 
@@ -26,10 +27,6 @@ class Times:
     entries: tuple[Entry, ...]
     links: tuple[LinkTime, ...]
     launch_us: dict[str, Spread]
-
-
-Unit = tuple[str, str]
-"""Unit and processor."""
 
 
 def summarise(

@@ -21,7 +21,7 @@ from hetpart.bundle.toolchain import RUNTIME, zig
 from hetpart.cache import cache_root
 from hetpart.errors import HetpartError
 from hetpart.runtime.inputs import checked_inputs
-from hetpart.runtime.library import runner
+from hetpart.runtime.library import program
 
 TRIPLE = "aarch64-linux-gnu"
 SYSROOT_FORMAT = "1"
@@ -103,7 +103,7 @@ def require_emulation(sysroot: Path) -> None:
 
 def _prepare(work: Path, bundle: Bundle, arrays: Mapping[str, np.ndarray], plan: str) -> list[str]:
     """Put the runner, the bundle and the inputs into `work`; returns the runner's arguments."""
-    shutil.copy(runner(zig("cc", "-target", TRIPLE)), work / "hetpart-run")
+    shutil.copy(program("run", zig("cc", "-target", TRIPLE)), work / "hetpart-run")
     bundle.extract(work / "bundle")
     if plan not in bundle.manifest.plans:
         known = ", ".join(bundle.manifest.plans)

@@ -16,21 +16,22 @@ from hetpart.errors import HetpartError
 CFLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pedantic", "-fvisibility=hidden")
 LIBRARIES = ("-lpthread", "-ldl")
 
-_RUNNER = "run_main.c"
+_PROGRAMS = ("run", "profile")
 
 
 def runtime_library() -> Path:
     """``libhetpart.so`` of exactly these sources; compiled on first use, which takes a second or two."""
-    return _built("libhetpart.so", compiler(), ["-fPIC", "-shared", *_sources(runner=False)])
+    return _built("libhetpart.so", compiler(), ["-fPIC", "-shared", *_sources()])
 
 
-def runner(command: Sequence[str]) -> Path:
-    """``hetpart-run`` as compiled by `command`, perhaps for another machine."""
-    return _built("hetpart-run", command, _sources(runner=True))
+def program(name: str, command: Sequence[str]) -> Path:
+    """``hetpart-run`` or ``hetpart-profile``, by the last word, as compiled by `command`, perhaps for another machine."""
+    return _built(f"hetpart-{name}", command, [*_sources(), *map(str, sorted((RUNTIME / "src").glob(f"{name}_*.c")))])
 
 
-def _sources(*, runner: bool) -> list[str]:
-    return [str(path) for path in sorted((RUNTIME / "src").glob("*.c")) if runner or path.name != _RUNNER]
+def _sources() -> list[str]:
+    """The runtime without its programs."""
+    return [str(path) for path in sorted((RUNTIME / "src").glob("*.c")) if path.name.split("_")[0] not in _PROGRAMS]
 
 
 def _built(name: str, command: Sequence[str], arguments: Sequence[str]) -> Path:

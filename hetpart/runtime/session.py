@@ -70,7 +70,7 @@ class Session:
         self._library = library()
         options: Options = self._library.hp_options_default()
         processors = self.manifest.processors
-        cores = _default_cores(processors) if pin is None else _checked_cores(pin, processors)
+        cores = default_cores(processors) if pin is None else _checked_cores(pin, processors)
         if cache_dir is not None:
             options.cache_dir = os.fsencode(cache_dir)
         options.cpu_cores, options.opencl_cores = cores.get("cpu", 0), cores.get("opencl", 0)
@@ -177,7 +177,7 @@ def _checked_cores(pin: Mapping[str, Iterable[int]], processors: Mapping[str, Pr
     return masks
 
 
-def _default_cores(processors: Mapping[str, ProcessorInfo]) -> dict[str, int]:
+def default_cores(processors: Mapping[str, ProcessorInfo]) -> dict[str, int]:
     """Core masks by processor kind from the manifest; none at all if this machine lacks one of the cores."""
     masks = {p.kind: _mask([p.core]) for p in processors.values() if p.core is not None}
     available = _mask(core for core in os.sched_getaffinity(0) if core < 64)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hetpart.runtime.session import Session
-from tests.cli.support import Cli, Result, write_tiny
+from hetpart.bundle.toolchain import compiler
+from hetpart.runtime.library import program
+from hetpart.runtime.opencl_loader import use_packaged_opencl
+from tests.cli.support import Cli, Result
 
 RUNS = ("--runs", "2", "--time-limit", "0")
 
@@ -104,28 +107,77 @@ def test_files_that_are_no_profiles_are_refused(
 
 def test_a_phone_cannot_be_profiled_here(refused: Callable[..., Result], tiny: Path, folder: Path) -> None:
     result = refused("not-native", "profile", tiny, "--target", "sd855")
-    assert "--from-trace" in result.err
+    assert "--emit-profiler" in result.err
     assert not list(folder.iterdir())
 
 
-def test_a_trace_becomes_a_profile(
-    host_bundle: Path, cli: Cli, refused: Callable[..., Result], tiny: Path, folder: Path
-) -> None:
-    from hetpart.cli.inputs import load_or_random
+@pytest.fixture
+def traces(cli: Cli, tiny: Path, models: Path) -> Path:
+    """What the emitted profiler of `tiny` wrote, once."""
+    path = models / "traces.json"
+    if not path.exists():
+        emitted = models / "profiler"
+        result = cli("profile", tiny, "--emit-profiler", emitted)
+        assert result.out.startswith(f"wrote {emitted}; next: sh {emitted}/profile.sh")
+        use_packaged_opencl()
+        command = [program("profile", compiler()), emitted, path, "--runs", "2", "--device", 'a "bench"']
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines()[-2:] == ["round 2 of 2", f"wrote {path}"]
+        assert {file.name for file in models.iterdir()} >= {"profiler", "traces.json"}
+        assert not list(models.glob("*.one"))
+    return path
 
-    with Session(host_bundle) as session:
-        session.run(load_or_random(host_bundle, [], 0))
-        (folder / "trace.json").write_text(json.dumps(session.trace()))
-    values = cli("profile", tiny, "--from-trace", "trace.json", "-o", "p.json", "--json").json()
-    assert values["origin"] == "out of 1 trace recorded on a device"
-    assert values["start_us"] is None
-    report = cli("compile", tiny, "-o", "bundle", "--profile", "p.json", "--json").json()
-    assert report["measured"]["here"] > 0
-    other = write_tiny(folder / "other.onnx")
-    renamed = (folder / "trace.json").read_text().replace('"conv1"', '"conv9"')
-    (folder / "renamed.json").write_text(renamed)
-    refused("trace-mismatch", "profile", other, "--from-trace", "renamed.json")
-    refused("trace-mismatch", "profile", other, "--target", "sd855", "--from-trace", "trace.json")
-    (folder / "empty.json").write_text("{}")
-    refused("bad-trace", "profile", other, "--from-trace", "empty.json")
-    refused("no-trace", "profile", other, "--from-trace", "none.json")
+
+def test_what_the_emitted_profiler_measures_is_a_profile(
+    traces: Path, profiled: Path, cli: Cli, tiny: Path, folder: Path
+) -> None:
+    values = cli("profile", tiny, "--from-trace", traces, "-o", "p.json", "--json").json()
+    assert values["origin"] == 'measured by hetpart-profile on a "bench"'
+    assert values["machine"]["processor"] == 'a "bench"'
+    assert values["machine"]["cores"] >= 1
+    assert values["start_us"] > 0
+    assert values["end_us"] > 0
+    here = json.loads(profiled.read_text())
+    assert values.keys() - {"output"} == here.keys()
+
+    def keys(entries: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+        return {(entry["processor"], entry["memory"], entry["kernels"]) for entry in entries}
+
+    assert keys(values["entries"]) == keys(here["entries"])
+    assert {(link["source"], link["target"]) for link in values["links"]} == {("cpu", "gpu"), ("gpu", "cpu")}
+    assert set(values["launch_us"]) == {"cpu", "gpu"}
+    machine = json.loads(profiled.read_text())["machine"]["processor"]
+    mine = changed(folder / "p.json", folder / "mine.json", machine=values["machine"] | {"processor": machine})
+    report = cli("compile", tiny, "-o", "bundle", "--profile", mine, "--json").json()
+    assert report["measured"]["everywhere"] == report["measured"]["units"] > 0
+
+
+def test_traces_that_do_not_fit_are_named(
+    traces: Path, refused: Callable[..., Result], tiny: Path, folder: Path
+) -> None:
+    def from_trace(code: str, path: Path, *options: str) -> str:
+        return refused(code, "profile", tiny, "--from-trace", path, "-o", "p.json", *options).err
+
+    def other(**values: Any) -> Path:
+        return changed(traces, folder / "other.json", **values)
+
+    bundle = json.loads(traces.read_text())["bundle"]
+    assert "is of target host, not of sd855" in from_trace("trace-mismatch", traces, "--target", "sd855")
+    assert "of another model" in from_trace("trace-mismatch", traces, "-O", "0")
+    assert "another toolchain" in from_trace("trace-mismatch", other(bundle=bundle | {"toolchain": "0"}))
+    assert "schema 99" in from_trace("version-mismatch", other(schema=99))
+    from_trace("no-trace", folder / "none.json")
+    from_trace("bad-trace", other(format="other"))
+    from_trace("bad-trace", other(runs=[]))
+    from_trace("bad-trace", other(runs=[{"plan": "plan.bin", "trace": {}}, {"plan": "plan.bin"}]))
+    (folder / "part.json").write_text(traces.read_text()[:-20])
+    assert "was hetpart-profile stopped?" in from_trace("bad-trace", folder / "part.json")
+    assert not (folder / "p.json").exists()
+
+
+def test_an_emitted_profiler_overwrites_nothing(refused: Callable[..., Result], tiny: Path, folder: Path) -> None:
+    (folder / "there").mkdir()
+    refused("output-exists", "profile", tiny, "--emit-profiler", "there")
+    refused("bad-option", "profile", tiny, "--emit-profiler", "here", "-o", "p.json")
+    refused("bad-option", "profile", tiny, "--emit-profiler", "here", "--from-trace", "t.json")

@@ -87,7 +87,8 @@ def _block(language: str) -> str:
 
 def test_the_example_program_runs(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text(_block("c"))
-    sources = [path for path in sorted((bundle / "runtime/src").glob("*.c")) if path.name != "run_main.c"]
+    programs = ("run_", "profile_")
+    sources = [path for path in sorted((bundle / "runtime/src").glob("*.c")) if not path.name.startswith(programs)]
     command = [*compiler(), *CFLAGS, "-Werror", f"-I{bundle}/include", "main.c", *map(str, sources), *LIBRARIES]
     subprocess.run([*command, "-o", "app"], cwd=tmp_path, check=True)
     _check_app(tmp_path / "app", bundle)

@@ -31,6 +31,6 @@ def test_cache_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compiler_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(HetpartError, match="the runtime") as caught:
-        library.runner(["false"])
+        library.program("run", ["false"])
     assert caught.value.code == "toolchain-failed"
     assert not list(tmp_path.rglob("hetpart-run"))

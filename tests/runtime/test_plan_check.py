@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hetpart.bundle.planfile import decode_plan, encode_plan
 from hetpart.plan.plan import Buffer, ImageShape
-from hetpart.runtime.library import runner
+from hetpart.runtime.library import program
 
 CODES = range(1, 14)  # hp_code; a crash is negative, a sanitizer's report 99
 CORRUPT, NO_OPENCL = 3, 6
@@ -44,7 +44,7 @@ def checked_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [compiler, *flags, "probe.c", "-o", "probe"], cwd=probe, capture_output=True, check=False
         ).returncode
     )
-    return runner([compiler, *(flags if works else [])])
+    return program("run", [compiler, *(flags if works else [])])
 
 
 @pytest.fixture(scope="module")

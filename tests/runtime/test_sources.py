@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 import hetpart
 from hetpart.bundle.toolchain import RUNTIME, zig
-from hetpart.runtime.library import runner
+from hetpart.runtime.library import program
 
 SOURCES = sorted((RUNTIME / "src").glob("*.c"))
 STRICT = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wshadow", "-Wconversion", "-O2"]
@@ -56,10 +57,10 @@ def run(command: list[str | Path], **environment: str) -> subprocess.CompletedPr
 @needs_gcc
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_sanitizers(toy: Path, tmp_path: Path, sanitizer: str) -> None:
-    program = runner(["gcc", "-g", f"-fsanitize={sanitizer}"])
+    runner = program("run", ["gcc", "-g", f"-fsanitize={sanitizer}"])
     trace = tmp_path / "trace.json"
     done = run(
-        [program, toy, "--plan", "plan-cpu.bin", "--threads", "4", "--repeat", "50", "--trace", trace],
+        [runner, toy, "--plan", "plan-cpu.bin", "--threads", "4", "--repeat", "50", "--trace", trace],
         ASAN_OPTIONS="exitcode=99", TSAN_OPTIONS="exitcode=99",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -67,22 +68,53 @@ def test_sanitizers(toy: Path, tmp_path: Path, sanitizer: str) -> None:
 
 
 def test_runner(toy: Path, tmp_path: Path, plans: object, x: np.ndarray) -> None:
-    program = runner(["cc"] if shutil.which("cc") else zig("cc"))
+    runner = program("run", ["cc"] if shutil.which("cc") else zig("cc"))
     x.tofile(tmp_path / "x.bin")
     arguments = ["--plan", "plan-cpu.bin", "--input", f"x={tmp_path / 'x.bin'}", "--output-dir", tmp_path]
-    done = run([program, toy, *arguments])
+    done = run([runner, toy, *arguments])
     assert done.returncode == 0, done.stderr
     assert 'output 1 "e" float32: 1536 bytes' in done.stdout
     wanted = plans.expected(x)["e"]  # type: ignore[attr-defined]  # a class of conftest.py, which has no import name
     found = np.fromfile(tmp_path / "output-1.bin", np.float32).reshape(x.shape)
     assert np.linalg.norm(found - wanted) <= 1e-6 * np.linalg.norm(wanted)
 
-    fallback = run([program, toy, "--allow-cpu-fallback"], HETPART_OPENCL="/nowhere")
+    fallback = run([runner, toy, "--allow-cpu-fallback"], HETPART_OPENCL="/nowhere")
     assert "plan: plan-cpu.bin\nfallback: HETPART_OPENCL=/nowhere" in fallback.stdout
-    assert "[no-opencl]" in run([program, toy], HETPART_OPENCL="/nowhere").stderr
-    assert "[bad-argument]" not in run([program, toy, "--input", "nothing=/nowhere", "--repeat", "0"]).stderr
+    assert "[no-opencl]" in run([runner, toy], HETPART_OPENCL="/nowhere").stderr
+    assert "[bad-argument]" not in run([runner, toy, "--input", "nothing=/nowhere", "--repeat", "0"]).stderr
     for wrong in ([], ["--repeat"], ["--repeat", "-1"], ["--colour", "red"]):
-        assert run([program, *([toy] if wrong else []), *wrong]).returncode == 64
+        assert run([runner, *([toy] if wrong else []), *wrong]).returncode == 64
+
+
+@needs_gcc
+def test_profiler(toy: Path, tmp_path: Path, x: np.ndarray) -> None:
+    profiler = program("profile", ["gcc", "-g", "-fsanitize=address,undefined"])
+    bundle, traces = tmp_path / "bundle", tmp_path / "traces.json"
+    shutil.copytree(toy, bundle)
+    (bundle / "plan.bin").unlink()
+    failed = run([profiler, bundle, traces], ASAN_OPTIONS="exitcode=99")
+    assert (failed.returncode, failed.stderr[-14:]) == (2, "[bundle-file]\n")
+    x.tofile(bundle / "input-0.bin")
+    (bundle / "profiler.json").write_text('{"target":"toy"}')
+    done = run([profiler, bundle, traces, "--runs", "7", "--time-limit", "0"], ASAN_OPTIONS="exitcode=99")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "round 5 of 7\n" in done.stdout
+    assert "round 6" not in done.stdout
+    written = json.loads(traces.read_text())
+    assert written["bundle"] == {"target": "toy"}
+    assert [("trace" in one, one["plan"]) for one in written["runs"]] == 5 * [
+        (recorded, "plan-cpu.bin") for recorded in (True, False, False)
+    ]
+    assert all(one["call_ns"] >= one["run_ns"] > 0 for one in written["runs"] if "trace" not in one)
+    assert run([profiler, bundle, tmp_path / "no" / "traces.json"]).returncode == 2
+    for wrong in (
+        [],
+        [bundle],
+        [bundle, traces, "--runs", "0"],
+        [bundle, traces, "--runs"],
+        [bundle, traces, "-x", "1"],
+    ):
+        assert run([profiler, *wrong]).returncode == 64
 
 
 APPLICATION = """
@@ -118,7 +150,7 @@ def test_application_with_kernels_linked_in(toy: Path, tmp_path: Path) -> None:
     for part in ("plan-cpu.bin", "weights.bin"):
         shutil.copy(toy / part, tmp_path / "bundle")
     triple = f"{os.uname().machine}-linux-gnu"
-    sources = [path for path in SOURCES if path.name != "run_main.c"]
+    sources = [path for path in SOURCES if not path.name.startswith(("run_", "profile_"))]
     command = ["cc"] if shutil.which("cc") else zig("cc")
     flags = ["-std=c11", "-D_GNU_SOURCE", f"-I{RUNTIME / 'include'}", "app.c", *map(str, sources)]
     done = subprocess.run(
@@ -145,3 +177,4 @@ def test_cmake_builds_the_sources_of_a_bundle(toy: Path, tmp_path: Path) -> None
         assert done.returncode == 0, done.stderr
     done = run([tmp_path / "hetpart-run", toy, "--plan", "plan-cpu.bin"])
     assert done.returncode == 0, done.stderr
+    assert run([tmp_path / "hetpart-profile"]).returncode == 64

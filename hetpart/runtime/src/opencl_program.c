@@ -24,7 +24,7 @@ struct head {
     uint32_t binary_crc, reserved;
     char device[512]; /* name, vendor, version and driver, one per line; zeros behind */
 };
-static const char MAGIC[8] = "HETCLBN\1";
+static const char MAGIC[8] = {'H', 'E', 'T', 'C', 'L', 'B', 'N', 1};
 
 static uint64_t digest(uint64_t seed, const char *data, size_t bytes) /* FNV-1a */
 {

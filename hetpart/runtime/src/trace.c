@@ -2,6 +2,7 @@
 #include "trace.h"
 
 #include "error.h"
+#include "json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,22 +25,6 @@ void hp_trace_free(struct trace *trace)
     *trace = (struct trace){0};
 }
 
-/* A JSON string. Names come out of ONNX files and may hold quotes and control characters; they are valid UTF-8. */
-static void write_string(FILE *file, const char *text)
-{
-    fputc('"', file);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\') {
-            fprintf(file, "\\%c", *c);
-        } else if (*c < 0x20) {
-            fprintf(file, "\\u%04x", *c);
-        } else {
-            fputc(*c, file);
-        }
-    }
-    fputc('"', file);
-}
-
 /* Nanoseconds as microseconds, without the locale's decimal point. */
 static void write_us(FILE *file, const char *key, uint64_t ns)
 {
@@ -49,7 +34,7 @@ static void write_us(FILE *file, const char *key, uint64_t ns)
 static void write_row_name(FILE *file, uint32_t row, const char *name)
 {
     fprintf(file, ",\n{\"ph\":\"M\",\"pid\":1,\"tid\":%u,\"name\":\"thread_name\",\"args\":{\"name\":", row + 1);
-    write_string(file, name);
+    hp_json_string(file, name);
     fprintf(file, "}}");
 }
 
@@ -59,15 +44,15 @@ static void write_span(FILE *file, const struct plan *plan, uint32_t row, const 
     bool transfer = span->transfer >= 0;
     fprintf(file, ",\n{\"ph\":\"X\",\"pid\":1,\"tid\":%u,\"cat\":\"%s\",\"name\":", row + 1,
             transfer ? "transfer" : "step");
-    write_string(file, plan_string(plan, transfer ? plan->buffers[span->transfer].name : step->unit));
+    hp_json_string(file, plan_string(plan, transfer ? plan->buffers[span->transfer].name : step->unit));
     write_us(file, "ts", span->start_ns > origin_ns ? span->start_ns - origin_ns : 0);
     write_us(file, "dur", span->end_ns > span->start_ns ? span->end_ns - span->start_ns : 0);
     if (transfer) {
         fprintf(file, ",\"args\":{\"bytes\":%" PRIu64 ",\"unit\":", plan->buffers[span->transfer].bytes);
-        write_string(file, plan_string(plan, step->unit));
+        hp_json_string(file, plan_string(plan, step->unit));
     } else {
         fprintf(file, ",\"args\":{\"predicted_us\":%u,\"kernel\":", step->predicted_us);
-        write_string(file, plan_string(plan, step->kernel));
+        hp_json_string(file, plan_string(plan, step->kernel));
     }
     fprintf(file, "}}");
 }

@@ -1,0 +1,6 @@
+"""Measures a model's units in the network that they belong to: here, or with a program that runs on a phone."""
+
+from hetpart.profiler.device import emit_profiler, profile_of_traces
+from hetpart.profiler.here import RUNS, TIME_LIMIT_S, profile
+
+__all__ = ["RUNS", "TIME_LIMIT_S", "emit_profiler", "profile", "profile_of_traces"]

@@ -1,0 +1,86 @@
+"""Traces of every plan -> a profile."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from hetpart import __version__
+from hetpart.compiler import Decision, Model
+from hetpart.errors import HetpartError
+from hetpart.profile import Profile
+from hetpart.profile.keys import target_digest, toolchain, unit_keys
+from hetpart.profile.samples import length_us, samples
+from hetpart.profile.summary import Run, middle, summarise
+from hetpart.profile.traces import PlanTraces, Traces
+from hetpart.profiler.bundle import PLANS
+
+_TOOLS = ("apache-tvm", "numpy", "onnx-ir")
+
+
+def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> Profile:
+    """The profile of `traces`, which are of the plans of `decision` (see hetpart.profiler.bundle).
+
+    Args:
+        source: gives the profile its model's name.
+        decision: of the model and target that were measured.
+        traces: from hetpart-profile.
+        origin: how they came about, for people.
+    """
+    target = decision.target
+    order = [name for name in PLANS if name in traces.plans]
+    if missing := [name for name in PLANS[:1] if name not in order]:
+        raise HetpartError("bad-trace", f"plan {missing[0]} never ran")
+    runs = {
+        name: [Run(length_us(trace), samples(trace, decision.problem)) for trace in traces.plans[name].recorded]
+        for name in order
+    }
+    scale = {
+        name: min(1.0, _typical(traces.plans[name].plain_us) / _typical([run.length_us for run in runs[name]]))
+        for name in order
+    }
+    times = summarise(runs, unit_keys(decision.assignment, target, decision.shared), scale)
+    call = _call(runs[order[0]], traces.plans[order[0]], target.host.name)
+    named = Path(source).stem if isinstance(source, str | Path) else decision.assignment.graph.model.graph.name
+    return Profile(
+        model=named or "model",
+        target=target.name,
+        target_digest=target_digest(target),
+        toolchain=toolchain(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        origin=origin,
+        machine=traces.machine,
+        versions={"hetpart": __version__} | {tool: metadata.version(tool) for tool in _TOOLS},
+        entries=times.entries,
+        links=times.links,
+        launch_us=times.launch_us,
+        start_us=call.start_us,
+        end_us=call.end_us,
+    )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """From the call to the first kernel of the host, and from the last kernel to the caller."""
+
+    start_us: float
+    end_us: float
+
+
+def _call(runs: Sequence[Run], plan: PlanTraces, host: str) -> _Call:
+    kept = middle(runs)
+    starts = [min((s.start_us for s in run.samples if s.processor == host), default=0.0) for run in kept]
+    ends = [run.length_us - max(s.end_us for s in run.samples) for run in kept if run.samples]
+    end_us = statistics.fmean(ends) + statistics.median(plan.around_us)
+    return _Call(round(statistics.fmean(starts), 2), round(end_us, 2))
+
+
+def _typical(values: Sequence[float]) -> float:
+    """Mean of the middle half."""
+    ranked = sorted(values)
+    cut = len(ranked) // 4
+    return statistics.fmean(ranked[cut : len(ranked) - cut])
