@@ -114,7 +114,7 @@ def measure(name: str, strategies: Sequence[str], limit: float, seconds: float) 
     """
     model, target = zoo.build(name), load_target("host")
     options = Options(strategy="heft", limit=limit)
-    times = profile(model, "host", options, time_limit_s=int(SHARE * seconds))
+    times = profile(model, "host", options, time_limit_s=int(SHARE * seconds)).profile
     estimated = decide(model, target, options, Phases())
     measured = decide(model, target, options, Phases(), times)
     decisions: dict[str, Decision] = {}

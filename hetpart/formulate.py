@@ -71,7 +71,7 @@ def with_transfers_at(percentile: Percentile, problem: Problem, target: Target) 
 def _ways(
     percentile: Percentile, names: tuple[str, ...], target: Target
 ) -> tuple[tuple[Link, ...], tuple[Converter, ...]]:
-    """Links and converters; a conversion starts with a launch."""
+    """Links and converters."""
     links = tuple(
         Link(link.source, link.target, math.ceil(law.fixed_us), law.gb_per_s * 1e3)
         for link in target.links
@@ -79,7 +79,7 @@ def _ways(
         if link.source in names and link.target in names
     )
     converters = tuple(
-        Converter(p.name, math.ceil(p.cost.launch_us), p.cost.convert_speed(percentile) * 1e3)
+        Converter(p.name, math.ceil(p.cost.convert_start_us), p.cost.convert_speed(percentile) * 1e3)
         for p in target.processors
         if p.name in names and p.cost is not None and p.cost.convert_gb_per_s
     )

@@ -132,6 +132,8 @@ class CostTable:
             memory (`OpenclCodegen.private`).
         convert_gb_per_s: speed of a copy between shared and private memory, 1e9 bytes of float32 per second; 0 if
             there is no private memory. It is the median's; those of the percentiles are 0 where none is known.
+        convert_fixed_us: what such a copy takes whatever its size; None (in every file: a profile measures it) stands
+            for `launch_us`.
         contention: factor on the time of a kernel while another processor computes: they share the memory's bandwidth.
         power_w: watts of the phone while this processor computes and the others idle; 0 where it is not known.
     """
@@ -144,8 +146,18 @@ class CostTable:
     convert_gb_per_s: float = 0.0
     convert_p5_gb_per_s: float = 0.0
     convert_p95_gb_per_s: float = 0.0
+    convert_fixed_us: float | None = None
     contention: float = 1.0
     power_w: float = 0.0
+
+    def convert_us(self, size_bytes: int) -> float:
+        """Median time of a copy between shared and private memory."""
+        return self.convert_start_us + size_bytes / (self.convert_gb_per_s * 1e3)
+
+    @property
+    def convert_start_us(self) -> float:
+        """What a copy of no bytes takes."""
+        return self.launch_us if self.convert_fixed_us is None else self.convert_fixed_us
 
     def convert_speed(self, percentile: Percentile) -> float:
         """`convert_gb_per_s` at a percentile of the time that copies take."""

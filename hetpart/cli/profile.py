@@ -58,7 +58,7 @@ def profile(
     from hetpart.profiler import emit_profiler as emit
     from hetpart.profiler import profile as profile_model
     from hetpart.profiler import profile_of_traces
-    from hetpart.report.profile import print_profile
+    from hetpart.report.profile import print_profile, print_shares
 
     options = Options(
         level=f"O{level}", passes=",".join(passes or ()), shapes=parse_shapes(shape), dims=parse_dims(dim)
@@ -87,9 +87,11 @@ def profile(
             found = profile_model(
                 model, target, options, runs=runs, time_limit_s=time_limit, phases=phases, progress=phases.advance
             )
-    write_profile(found, path)
+    write_profile(found.profile, path)
     if json:
-        print_json({**found.to_json(), "output": str(path)})
+        rows = [share.to_json() for share in found.shares]
+        print_json({**found.profile.to_json(), "shares": rows, "output": str(path)})
         return
-    print_profile(found, out)
+    print_profile(found.profile, out)
+    print_shares(found.shares, out)
     out.print(f"wrote {path}", markup=False)

@@ -139,7 +139,7 @@ def _copies(
         if not isinstance(module, OpenclModule) or cost is None:
             raise InternalError("target-kind", f"{processor.name} has no private memory")
         size_bytes = assignment.layouts[copy.value].size_bytes
-        us = cost.launch_us + size_bytes / (cost.convert_gb_per_s * 1e3)
+        us = cost.convert_us(size_bytes)
         priced[copy] = module.copy(copy, assignment, borders.layouts), math.ceil(us)
     return priced
 

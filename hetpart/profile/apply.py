@@ -11,7 +11,7 @@ from hetpart.graph.assign import Assignment
 from hetpart.profile.data import Profile
 from hetpart.profile.keys import target_digest, toolchain, unit_kernels
 from hetpart.profile.machine import processor_name
-from hetpart.targets.schema import CpuCodegen, Link, Target
+from hetpart.targets.schema import CpuCodegen, Law, Link, Processor, Target
 
 Costs = dict[str, dict[str, Cost]]
 
@@ -22,7 +22,7 @@ class Applied:
 
     Attributes:
         costs: per unit and processor, measured where the profile has an entry.
-        target: the target with the measured links.
+        target: the target with the measured links and copies.
         missing: unit -> the processors on which it was not measured; units that were measured everywhere are absent.
         start_us, end_us: of a call, 0 if not measured; see `Profile`.
     """
@@ -75,7 +75,13 @@ def apply(
             f"the profile of {profile.model} has a time for none of the model's {len(costs)} units",
             hint="profile this model, with the same shapes and passes",
         )
-    return Applied(found, _with_links(target, profile), missing, profile.start_us or 0.0, profile.end_us or 0.0)
+    return Applied(
+        found,
+        _with_copies(_with_links(target, profile), profile),
+        missing,
+        profile.start_us or 0.0,
+        profile.end_us or 0.0,
+    )
 
 
 def require_match(profile: Profile, target: Target) -> None:
@@ -105,10 +111,35 @@ def _with_links(target: Target, profile: Profile) -> Target:
         found = measured.get((estimated.source, estimated.target))
         if found is None:
             return estimated
-        return replace(estimated, fixed_us=found.fixed_us, gb_per_s=found.gb_per_s or _NO_COPY)
+        speed = found.gb_per_s or _NO_COPY
+        slower = found.fixed_us / estimated.fixed_us if estimated.fixed_us else 1.0
+        faster = speed / estimated.gb_per_s
+        p5, p95 = (law and Law(law.fixed_us * slower, law.gb_per_s * faster) for law in (estimated.p5, estimated.p95))
+        return replace(estimated, fixed_us=found.fixed_us, gb_per_s=speed, p5=p5, p95=p95)
 
     return replace(target, links=tuple(link(estimated) for estimated in target.links))
 
 
+def _with_copies(target: Target, profile: Profile) -> Target:
+    measured = {copy.processor: copy for copy in profile.copies}
+
+    def processor(estimated: Processor) -> Processor:
+        found, cost = measured.get(estimated.name), estimated.cost
+        if found is None or cost is None or not cost.convert_gb_per_s:
+            return estimated
+        speed = found.gb_per_s or _NO_COPY
+        faster = speed / cost.convert_gb_per_s
+        table = replace(
+            cost,
+            convert_fixed_us=found.fixed_us,
+            convert_gb_per_s=speed,
+            convert_p5_gb_per_s=cost.convert_p5_gb_per_s * faster,
+            convert_p95_gb_per_s=cost.convert_p95_gb_per_s * faster,
+        )
+        return replace(estimated, cost=table)
+
+    return replace(target, processors=tuple(processor(one) for one in target.processors))
+
+
 _NO_COPY = 1e6
-"""GB/s of a link on which time does not grow with size: a megabyte costs a nanosecond."""
+"""GB/s of a link or a copy on which time does not grow with size: a megabyte costs a nanosecond."""

@@ -78,6 +78,19 @@ class LinkTime:
 
 
 @dataclass(frozen=True)
+class CopyTime:
+    """What a copy between shared and a processor's private memory takes: ``fixed_us + bytes / (gb_per_s * 1e3)``.
+
+    Bytes are those of the map in float32. `gb_per_s` is None where time did not grow with size.
+    """
+
+    processor: str
+    fixed_us: float
+    gb_per_s: float | None
+    spread: Spread
+
+
+@dataclass(frozen=True)
 class Profile:
     """Measured times.
 
@@ -92,7 +105,7 @@ class Profile:
             machine where code for it is compiled natively.
         versions: of hetpart and of what it compiles with.
         entries: at most one of a key.
-        links: as far as they were measured.
+        links, copies: as far as they were measured.
         launch_us: by processor, from the end of a kernel to the start of the next in line.
         start_us, end_us: of a call: until the first kernel of the host starts, and from the end of the last kernel
             to the caller's next line; copies of inputs and outputs are in it. None if not measured.
@@ -108,6 +121,7 @@ class Profile:
     versions: Mapping[str, str]
     entries: tuple[Entry, ...]
     links: tuple[LinkTime, ...] = ()
+    copies: tuple[CopyTime, ...] = ()
     launch_us: Mapping[str, Spread] | None = None
     start_us: float | None = None
     end_us: float | None = None
@@ -171,17 +185,20 @@ def _profile(values: dict[str, Any]) -> Profile:
         for e in values["entries"]
     )
     links = tuple(LinkTime(**_known(LinkTime, e) | {"spread": _spread(e["spread"])}) for e in values["links"])
+    copies = tuple(CopyTime(**_known(CopyTime, e) | {"spread": _spread(e["spread"])}) for e in values.get("copies", ()))
     launches = values.get("launch_us")
-    times = [*(entry.latency_us for entry in entries), *(link.fixed_us for link in links)]
+    times = [*(entry.latency_us for entry in entries), *(law.fixed_us for law in (*links, *copies))]
     times += [time for time in (values.get("start_us"), values.get("end_us")) if time is not None]
     if not all(isinstance(time, int | float) and 0 <= time < float("inf") for time in times):
         raise ValueError("a time is no number of microseconds")
-    if not all(link.gb_per_s is None or link.gb_per_s > 0 for link in links):
-        raise ValueError("a link has no speed")
+    if not all(law.gb_per_s is None or law.gb_per_s > 0 for law in (*links, *copies)):
+        raise ValueError("a link or a copy has no speed")
     if len({entry.key for entry in entries}) < len(entries):
         raise ValueError("an entry is there twice")
     launch_us = None if launches is None else {name: _spread(value) for name, value in launches.items()}
-    return Profile(**_known(Profile, values) | {"entries": entries, "links": links, "launch_us": launch_us})
+    return Profile(
+        **_known(Profile, values) | {"entries": entries, "links": links, "copies": copies, "launch_us": launch_us}
+    )
 
 
 def _spread(values: dict[str, Any]) -> Spread:

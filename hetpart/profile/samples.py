@@ -1,4 +1,4 @@
-"""What a trace of a run says about every unit in it: when it could have started, started, and was done."""
+"""What a trace of a run says about every unit and copy in it: when it could have started, started, and was done."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from hetpart.errors import HetpartError
-from hetpart.partition.problem import Problem
+from hetpart.partition.problem import Problem, Tensor
+from hetpart.plan.private import Copy
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One unit in one run; times in microseconds since the run began.
+    """One unit, or one copy into or out of private memory, in one run; microseconds since the run began.
 
     Attributes:
-        unit, processor: what ran where.
+        unit, processor: what ran where; a copy is no unit of the model, and has a name in parentheses.
         kernels: symbols of its steps, in order.
         ready_us: when its processor was free and all its inputs were made.
         start_us, end_us: of its first and its last kernel.
         first: nothing ran on its processor before.
         source: the other processor whose result it was that it waited for; empty if it waited for its own processor.
         crossing_bytes: size of its inputs that other processors made.
+        copied_bytes: what it copies; 0 for a unit.
     """
 
     unit: str
@@ -33,6 +35,7 @@ class Sample:
     first: bool
     source: str
     crossing_bytes: int
+    copied_bytes: int = 0
 
     @property
     def undisturbed(self) -> bool:
@@ -41,7 +44,7 @@ class Sample:
 
 
 def samples(trace: Mapping[str, Any], problem: Problem, where: str = "the trace") -> list[Sample]:
-    """The units of a run, by processor, in the order in which they ran.
+    """The units and copies of a run, by processor, in the order in which they ran.
 
     Args:
         trace: as the runtime writes it (`hp_trace`).
@@ -58,34 +61,49 @@ def samples(trace: Mapping[str, Any], problem: Problem, where: str = "the trace"
             have = ", ".join(problem.processors)
             what = f"{where} has a processor {processor}, the target has {have}"
             raise HetpartError("trace-mismatch", what, hint="give the target that the bundle was compiled for")
+    copies = {Copy(kind, tensor.name).unit: (kind, tensor) for tensor in problem.tensors for kind in ("in", "out")}
     place: dict[str, str] = {}
-    end: dict[str, float] = {}
+    end: dict[str, float] = {}  # of units, and of copies out of private memory by the tensor
     for processor, events in rows.items():
         for event in events:
+            kind, copied = copies.get(event["name"], ("", None))
+            if event["name"] in known or kind == "out":
+                name = event["name"] if copied is None else copied.name
+                end[name] = event["ts"] + event["dur"]
             if event["name"] in known:
                 place[event["name"]] = processor
-                end[event["name"]] = event["ts"] + event["dur"]
-    reads: dict[str, list[tuple[str, int]]] = {}
+    reads: dict[str, list[Tensor]] = {}
     for tensor in problem.tensors:
         for consumer in tensor.consumers:
-            reads.setdefault(consumer, []).append((tensor.producer, tensor.size_bytes))
+            reads.setdefault(consumer, []).append(tensor)
     found = []
     for processor, events in rows.items():
         free_us, first = 0.0, True
         for steps in _by_unit(events):
-            unit = steps[0]["name"]
+            name = steps[0]["name"]
             finish = steps[-1]["ts"] + steps[-1]["dur"]
-            if unit in known:
-                foreign = [(p, size) for p, size in reads.get(unit, ()) if place.get(p, processor) != processor]
-                last = max(foreign, key=lambda read: end[read[0]], default=None)
-                late = last is not None and end[last[0]] > free_us
-                ready = end[last[0]] if last is not None and late else free_us
+            if name in known or name in copies:
+                kind, copied = copies.get(name, ("", None))
+                inputs = reads.get(name, []) if copied is None else [copied] if kind == "in" else []
+                foreign = [tensor for tensor in inputs if place.get(tensor.producer, processor) != processor]
+                made = {tensor.producer: end.get(tensor.name, end[tensor.producer]) for tensor in foreign}
+                last = max(made, key=lambda producer: made[producer], default="")
+                late = last and made[last] > free_us
                 kernels = tuple(step["args"]["kernel"] for step in steps)
-                source = place[last[0]] if last is not None and late else ""
-                size = sum(size for _, size in foreign)
                 found.append(
-                    Sample(unit, processor, kernels, ready, steps[0]["ts"], finish, first, source, size)
-                )  # fmt: skip
+                    Sample(
+                        name,
+                        processor,
+                        kernels,
+                        ready_us=made[last] if late else free_us,
+                        start_us=steps[0]["ts"],
+                        end_us=finish,
+                        first=first,
+                        source=place[last] if late else "",
+                        crossing_bytes=sum(tensor.size_bytes for tensor in foreign),
+                        copied_bytes=0 if copied is None else copied.size_bytes,
+                    )
+                )
             free_us, first = finish, False
     return found
 

@@ -1,4 +1,4 @@
-"""Many traced runs -> the entries, links and launches of a profile."""
+"""Many traced runs -> the entries, links, copies and launches of a profile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hetpart.profile.data import Entry, LinkTime, Spread
+from hetpart.profile.data import CopyTime, Entry, LinkTime, Spread
 from hetpart.profile.keys import Unit
 from hetpart.profile.samples import Sample
 
@@ -26,6 +26,7 @@ class Times:
 
     entries: tuple[Entry, ...]
     links: tuple[LinkTime, ...]
+    copies: tuple[CopyTime, ...]
     launch_us: dict[str, Spread]
 
 
@@ -54,7 +55,18 @@ def summarise(
         for unit, values in _latencies(runs, launch_us).items():
             if unit not in before:
                 every[unit] = [factor * value for value in values]
-    return Times(_entries(chosen, every, memory_and_kernels), _links(plans, chosen, scale or {}), launch_us)
+    copies = _copies(plans, scale or {})
+    for copy in copies:  # so that links know what a copy takes that waits for another processor
+        for sample in _every_sample(plans):
+            if sample.copied_bytes and sample.processor == copy.processor:
+                grown_us = sample.copied_bytes / (copy.gb_per_s * 1e3) if copy.gb_per_s else 0.0
+                chosen[sample.unit, sample.processor] = copy.fixed_us + grown_us
+    links = _links(plans, chosen, scale or {})
+    return Times(_entries(chosen, every, memory_and_kernels), links, copies, launch_us)
+
+
+def _every_sample(plans: Mapping[str, Sequence[Run]]) -> Iterable[Sample]:
+    return (sample for runs in plans.values() for run in runs for sample in run.samples)
 
 
 def middle(runs: Sequence[Run]) -> list[Run]:
@@ -68,6 +80,8 @@ def _latencies(runs: Iterable[Run], launch_us: Mapping[str, Spread]) -> dict[Uni
     found: dict[Unit, list[float]] = {}
     for run in runs:
         for sample in run.samples:
+            if sample.copied_bytes:
+                continue
             if sample.undisturbed:
                 time = sample.end_us - sample.ready_us
             else:
@@ -91,7 +105,7 @@ def _entries(
 ) -> tuple[Entry, ...]:
     """One per key; units with one key share the mean of their times, so that the sum over a network stays."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for unit, processor in chosen:
+    for unit, processor in every:
         memory, kernels = keys[unit, processor]
         groups.setdefault((processor, memory, kernels), []).append(unit)
     entries = []
@@ -110,7 +124,7 @@ def _links(
     for plan, runs in plans.items():
         for run in middle(runs):
             for sample in run.samples:
-                if sample.source:
+                if sample.source and (sample.unit, sample.processor) in chosen:
                     alone = chosen[sample.unit, sample.processor] / scale.get(plan, 1.0)
                     points = extra.setdefault((sample.source, sample.processor), {})
                     values = points.setdefault((plan, sample.unit, sample.crossing_bytes), [])
@@ -122,6 +136,23 @@ def _links(
         spread = Spread.of(itertools.chain.from_iterable(points.values()))
         links.append(LinkTime(source, target, fixed_us, gb_per_s, spread))
     return tuple(links)
+
+
+def _copies(plans: Mapping[str, Sequence[Run]], scale: Mapping[str, float]) -> tuple[CopyTime, ...]:
+    """By processor, what copies take that wait for nobody."""
+    times: dict[str, dict[tuple[str, str, int], list[float]]] = {}
+    for plan, runs in plans.items():
+        for run in middle(runs):
+            for sample in run.samples:
+                if sample.copied_bytes and sample.undisturbed:
+                    points = times.setdefault(sample.processor, {})
+                    values = points.setdefault((plan, sample.unit, sample.copied_bytes), [])
+                    values.append((sample.end_us - sample.ready_us) * scale.get(plan, 1.0))
+    copies = []
+    for processor, points in times.items():
+        fixed_us, gb_per_s = line([(size, statistics.fmean(values)) for (_, _, size), values in points.items()])
+        copies.append(CopyTime(processor, fixed_us, gb_per_s, Spread.of(itertools.chain(*points.values()))))
+    return tuple(copies)
 
 
 def line(points: Sequence[tuple[int, float]]) -> tuple[float, float | None]:

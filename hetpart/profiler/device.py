@@ -9,11 +9,10 @@ from hetpart.bundle.toolchain import RUNTIME
 from hetpart.bundle.write import require_free
 from hetpart.compiler import Model, Options, decide
 from hetpart.phases import Phases
-from hetpart.profile import Profile
 from hetpart.profile.keys import identity, unit_keys
 from hetpart.profile.traces import read_traces, require_same
 from hetpart.profiler.bundle import write_profiler
-from hetpart.profiler.evaluate import evaluate
+from hetpart.profiler.evaluate import Measurement, evaluate
 from hetpart.targets import load_target
 
 
@@ -41,7 +40,7 @@ def emit_profiler(
 
 def profile_of_traces(
     source: Model, target: str, path: Path, options: Options | None = None, phases: Phases | None = None
-) -> Profile:
+) -> Measurement:
     """The profile of a phone, out of the file that hetpart-profile wrote there.
 
     Args:

@@ -1,4 +1,4 @@
-"""Traces of every plan -> a profile."""
+"""Traces of every plan -> a profile, and how far the target's estimates were from it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hetpart.errors import HetpartError
 from hetpart.profile import Profile
 from hetpart.profile.keys import target_digest, toolchain, unit_keys
 from hetpart.profile.samples import length_us, samples
+from hetpart.profile.shares import Share, shares
 from hetpart.profile.summary import Run, middle, summarise
 from hetpart.profile.traces import PlanTraces, Traces
 from hetpart.profiler.bundle import PLANS
@@ -22,8 +23,16 @@ from hetpart.profiler.bundle import PLANS
 _TOOLS = ("apache-tvm", "numpy", "onnx-ir")
 
 
-def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> Profile:
-    """The profile of `traces`, which are of the plans of `decision` (see hetpart.profiler.bundle).
+@dataclass(frozen=True)
+class Measurement:
+    """A profile, and what the target's own estimates are worth by it."""
+
+    profile: Profile
+    shares: tuple[Share, ...]
+
+
+def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> Measurement:
+    """What `traces` tell, which are of the plans of `decision` (see hetpart.profiler.bundle).
 
     Args:
         source: gives the profile its model's name.
@@ -43,10 +52,11 @@ def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> 
         name: min(1.0, _typical(traces.plans[name].plain_us) / _typical([run.length_us for run in runs[name]]))
         for name in order
     }
-    times = summarise(runs, unit_keys(decision.assignment, target, decision.shared), scale)
+    keys = unit_keys(decision.assignment, target, decision.shared)
+    times = summarise(runs, keys, scale)
     call = _call(runs[order[0]], traces.plans[order[0]], target.host.name)
     named = Path(source).stem if isinstance(source, str | Path) else decision.assignment.graph.model.graph.name
-    return Profile(
+    profile = Profile(
         model=named or "model",
         target=target.name,
         target_digest=target_digest(target),
@@ -57,10 +67,12 @@ def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> 
         versions={"hetpart": __version__} | {tool: metadata.version(tool) for tool in _TOOLS},
         entries=times.entries,
         links=times.links,
+        copies=times.copies,
         launch_us=times.launch_us,
         start_us=call.start_us,
         end_us=call.end_us,
     )
+    return Measurement(profile, shares(profile, keys, target, decision.costs))
 
 
 @dataclass(frozen=True)

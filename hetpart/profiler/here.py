@@ -14,10 +14,9 @@ from hetpart.bundle.toolchain import compiler
 from hetpart.compiler import Model, Options, decide
 from hetpart.errors import HetpartError
 from hetpart.phases import Phases
-from hetpart.profile import Profile
 from hetpart.profile.traces import Traces, read_traces
 from hetpart.profiler.bundle import write_profiler
-from hetpart.profiler.evaluate import evaluate
+from hetpart.profiler.evaluate import Measurement, evaluate
 from hetpart.runtime.library import program
 from hetpart.runtime.opencl_loader import use_packaged_opencl
 from hetpart.runtime.session import default_cores
@@ -40,7 +39,7 @@ def profile(
     time_limit_s: int = TIME_LIMIT_S,
     phases: Phases | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Profile:
+) -> Measurement:
     """Times of every unit of `source` on every processor of this machine that can run it.
 
     Args:

@@ -1,12 +1,15 @@
-"""A profile for people."""
+"""A profile and what it says of the target, for people."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hetpart.profile import Profile
+from hetpart.profile.shares import Share
 
 _SHOWN_UNITS = 3
 
@@ -30,6 +33,9 @@ def print_profile(profile: Profile, console: Console) -> None:
     for link in profile.links:
         size = "whatever the size" if link.gb_per_s is None else f"and {link.gb_per_s:.1f} GB/s"
         console.print(f"  {link.source} to {link.target}: {link.fixed_us:.0f} us {size}", markup=False)
+    for copy in profile.copies:
+        size = "whatever the size" if copy.gb_per_s is None else f"and {copy.gb_per_s:.1f} GB/s"
+        console.print(f"  {copy.processor}: {copy.fixed_us:.0f} us {size} into or out of private memory", markup=False)
     for processor, spread in (profile.launch_us or {}).items():
         console.print(f"  {processor}: {spread.median_us:.1f} us between kernels", markup=False)
     if profile.start_us is not None and profile.end_us is not None:
@@ -37,3 +43,22 @@ def print_profile(profile: Profile, console: Console) -> None:
     load = profile.machine.get("load_before")
     if isinstance(load, list) and load and load[0] > 0.5:
         console.print(f"  other programs were running (load {load[0]}): better measure again when none is")
+
+
+def print_shares(shares: Sequence[Share], console: Console) -> None:
+    """Estimates beside measured times by kernel class, and the share that the target's file would need."""
+    table = Table(
+        "kernel class", "runs on", "units", "estimated ms", "measured ms", "ratio", "share", "fitted", "from",
+        box=None, header_style="bold", pad_edge=False,
+    )  # fmt: skip
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in shares:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        fitted = "" if row.fitted is None else f"{row.fitted:.2f}"
+        place = row.processor + (" (shared buffers)" if row.table == "shared" else "")
+        times = f"{row.estimated_us / 1e3:.3f}", f"{row.measured_us / 1e3:.3f}"
+        shares_of = f"{row.share:g}", fitted, f"{row.deciding} of {row.units}"
+        table.add_row(*map(Text, (row.kernel_class, place, str(row.units), *times, ratio, *shares_of)))
+    console.print()
+    console.print(table)

@@ -25,7 +25,7 @@ def runtime_library() -> Path:
 
 
 def program(name: str, command: Sequence[str]) -> Path:
-    """``hetpart-run`` or ``hetpart-profile``, by the last word, as compiled by `command`, perhaps for another machine."""
+    """``hetpart-run`` or ``hetpart-profile`` (`name` is the last word), compiled by `command`, perhaps for a phone."""
     return _built(f"hetpart-{name}", command, [*_sources(), *map(str, sorted((RUNTIME / "src").glob(f"{name}_*.c")))])
 
 

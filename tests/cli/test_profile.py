@@ -139,7 +139,7 @@ def test_what_the_emitted_profiler_measures_is_a_profile(
     assert values["start_us"] > 0
     assert values["end_us"] > 0
     here = json.loads(profiled.read_text())
-    assert values.keys() - {"output"} == here.keys()
+    assert values.keys() - {"output", "shares"} == here.keys()
 
     def keys(entries: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
         return {(entry["processor"], entry["memory"], entry["kernels"]) for entry in entries}

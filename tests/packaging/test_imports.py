@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "plan": {"errors", "graph"},
     "kernels": {"errors", "cache", "graph", "oracle", "reference"},
     "codegen": {"errors", "cache", "graph", "kernels", "plan", "targets"},
-    "profile": {"errors", "codegen", "cost", "graph", "kernels", "partition", "targets"},
+    "profile": {"errors", "codegen", "cost", "graph", "kernels", "partition", "plan", "targets"},
     "bundle": {"errors", "plan"},
     "runtime": {"errors", "bundle", "cache"},
     "compression": {
