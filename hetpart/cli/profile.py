@@ -89,9 +89,15 @@ def profile(
             )
     write_profile(found.profile, path)
     if json:
-        rows = [share.to_json() for share in found.shares]
-        print_json({**found.profile.to_json(), "shares": rows, "output": str(path)})
+        further = {
+            "shares": [share.to_json() for share in found.shares],
+            "checks": [check.to_json() for check in found.checks],
+        }
+        print_json({**found.profile.to_json(), **further, "output": str(path)})
         return
     print_profile(found.profile, out)
+    for check in found.checks:
+        times = f"predicted {check.predicted_us / 1e3:.3f} ms, measured {check.measured_us / 1e3:.3f} ms"
+        out.print(f"  plan {check.plan}: {times}, ratio {check.ratio:.2f}", markup=False)
     print_shares(found.shares, out)
     out.print(f"wrote {path}", markup=False)

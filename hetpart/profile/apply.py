@@ -55,6 +55,17 @@ def apply(
             for any unit.
     """
     require_match(profile, target)
+    return with_times(profile, assignment, target, costs, shared)
+
+
+def with_times(
+    profile: Profile,
+    assignment: Assignment,
+    target: Target,
+    costs: Mapping[str, Mapping[str, Cost]],
+    shared: Mapping[str, Mapping[str, str]],
+) -> Applied:
+    """As `apply`, for a profile that was measured with this target and toolchain, on whatever machine."""
     times = {entry.key: entry.latency_us for entry in profile.entries}
     kernels = unit_kernels(assignment, target)
     found: Costs = {}

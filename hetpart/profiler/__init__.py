@@ -1,7 +1,8 @@
 """Measures a model's units in the network that they belong to: here, or with a program that runs on a phone."""
 
+from hetpart.profiler.check import PlanCheck
 from hetpart.profiler.device import emit_profiler, profile_of_traces
 from hetpart.profiler.evaluate import Measurement
 from hetpart.profiler.here import RUNS, TIME_LIMIT_S, profile
 
-__all__ = ["RUNS", "TIME_LIMIT_S", "Measurement", "emit_profiler", "profile", "profile_of_traces"]
+__all__ = ["RUNS", "TIME_LIMIT_S", "Measurement", "PlanCheck", "emit_profiler", "profile", "profile_of_traces"]

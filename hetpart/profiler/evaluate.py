@@ -19,16 +19,18 @@ from hetpart.profile.shares import Share, shares
 from hetpart.profile.summary import Run, middle, summarise
 from hetpart.profile.traces import PlanTraces, Traces
 from hetpart.profiler.bundle import PLANS
+from hetpart.profiler.check import PlanCheck, check
 
 _TOOLS = ("apache-tvm", "numpy", "onnx-ir")
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A profile, and what the target's own estimates are worth by it."""
+    """A profile, what the target's own estimates are worth by it, and what it is itself worth."""
 
     profile: Profile
     shares: tuple[Share, ...]
+    checks: tuple[PlanCheck, ...]
 
 
 def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> Measurement:
@@ -72,7 +74,8 @@ def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> 
         start_us=call.start_us,
         end_us=call.end_us,
     )
-    return Measurement(profile, shares(profile, keys, target, decision.costs))
+    checks = check(profile, decision, {name: (runs[name], traces.plans[name]) for name in order})
+    return Measurement(profile, shares(profile, keys, target, decision.costs), checks)
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def test_what_the_emitted_profiler_measures_is_a_profile(
     assert values["start_us"] > 0
     assert values["end_us"] > 0
     here = json.loads(profiled.read_text())
-    assert values.keys() - {"output", "shares"} == here.keys()
+    assert values.keys() - {"output", "shares", "checks"} == here.keys()
 
     def keys(entries: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
         return {(entry["processor"], entry["memory"], entry["kernels"]) for entry in entries}
@@ -149,6 +149,10 @@ def test_what_the_emitted_profiler_measures_is_a_profile(
     assert set(values["launch_us"]) == {"cpu", "gpu"}
     machine = json.loads(profiled.read_text())["machine"]["processor"]
     mine = changed(folder / "p.json", folder / "mine.json", machine=values["machine"] | {"processor": machine})
+    assert [check["plan"] for check in values["checks"]] == ["main", "gpu", "mixed", "mixed3"]
+    assert all(check["predicted_us"] > 0 and check["measured_us"] > 0 for check in values["checks"])
+    classes = {(share["processor"], share["kernel_class"]) for share in values["shares"]}
+    assert classes >= {(processor, "conv3x3") for processor in ("cpu", "gpu")}
     report = cli("compile", tiny, "-o", "bundle", "--profile", mine, "--json").json()
     assert report["measured"]["everywhere"] == report["measured"]["units"] > 0
 
@@ -174,6 +178,28 @@ def test_traces_that_do_not_fit_are_named(
     (folder / "part.json").write_text(traces.read_text()[:-20])
     assert "was hetpart-profile stopped?" in from_trace("bad-trace", folder / "part.json")
     assert not (folder / "p.json").exists()
+
+
+def test_private_memory_is_measured(cli: Cli, tiny: Path, folder: Path) -> None:
+    text = (Path(__file__).parents[2] / "targets" / "host.toml").read_text()
+    for ours, theirs in {
+        'block = "native"': "block = 4",
+        'lanes = "native"': "lanes = 4",
+        "tile_items = true": "tile_items = false",
+        "work_group = [1, 1, 1]": 'work_group = [1, 1, 1]\nmemory = "image"\nmax_image = 16384',
+        "launch_us = 8.0": "convert_gb_per_s = 5.0\nlaunch_us = 8.0",
+    }.items():
+        assert ours in text
+        text = text.replace(ours, theirs)
+    (folder / "images.toml").write_text(text)
+    target = ("--target", "./images.toml")
+    values = cli("profile", tiny, *target, "-o", "p.json", *RUNS, "--json").json()
+    assert "private" in {entry["memory"] for entry in values["entries"] if entry["processor"] == "gpu"}
+    (copies,) = values["copies"]
+    assert copies["processor"] == "gpu"
+    assert copies["spread"]["n"] > 0
+    report = cli("compile", tiny, *target, "-o", "bundle", "--profile", "p.json", "--json").json()
+    assert report["measured"]["everywhere"] == report["measured"]["units"] > 0
 
 
 def test_an_emitted_profiler_overwrites_nothing(refused: Callable[..., Result], tiny: Path, folder: Path) -> None:

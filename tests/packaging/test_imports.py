@@ -49,8 +49,8 @@ ALLOWED: dict[str, set[str]] = {
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
     "profiler": {
-        "errors", "bundle", "codegen", "compiler", "forecast", "partition", "phases", "profile", "rehearse", "runtime",
-        "targets", "verify", "version",
+        "errors", "bundle", "codegen", "compiler", "forecast", "formulate", "partition", "phases", "profile",
+        "rehearse", "runtime", "targets", "verify", "version",
     },
     "report": {
         "errors", "bundle", "compiler", "compression", "cost", "explain", "fallback", "fix", "formulate", "graph",
