@@ -1,8 +1,8 @@
 """Predicted beside measured latency of whole networks on this machine: ``python -m benchmarks.predicted``.
 
-Each network is profiled, placed with the profile by every strategy, and run. Strategies take turns; what is compared is
-the median latency of a call, copies of inputs and outputs included, without a recorder. Both cores are used: the CPU's
-part runs on one, the OpenCL device (PoCL) on the other.
+Each network is profiled, placed with the profile by every strategy, and run, all by hetpart-profile. Strategies take
+turns; what is compared is the median latency of a call, copies of inputs and outputs included, without a recorder. Both
+cores are used: the CPU's part runs on one, the OpenCL device (PoCL) on the other.
 """
 
 from __future__ import annotations
@@ -22,21 +22,15 @@ from benchmarks.machine import facts
 from benchmarks.models import ALL
 from benchmarks.paste import paste
 from examples import zoo
-from hetpart.codegen.cache import KernelCache
-from hetpart.codegen.emit import emit
-from hetpart.codegen.isa import target_isa
-from hetpart.compiler import Decision, Options, decide, placed
+from hetpart.compiler import Decision, Options, decide
 from hetpart.errors import HetpartError
-from hetpart.forecast import Circumstances
 from hetpart.partition import STRATEGIES, solve_all
 from hetpart.phases import Phases
 from hetpart.profile import Spread
-from hetpart.profiler import profile
-from hetpart.rehearse import write_plans
+from hetpart.profiler import profile, run_profiler
+from hetpart.profiler.bundle import write_profiler
 from hetpart.report.compile import measured_units
-from hetpart.runtime.session import Session
 from hetpart.targets import load_target
-from hetpart.verify import random_inputs
 
 FAST = ("squeezenet", "mobilenetv2", "inception_v1")
 
@@ -46,7 +40,8 @@ GOAL = 0.10
 SHARE = 0.6
 """Of a model's time budget, what profiling may take of its measuring."""
 
-LEAST_ROUNDS = 5
+MOST_ROUNDS = 1000
+"""More than there is time for."""
 
 
 @dataclass(frozen=True)
@@ -139,35 +134,17 @@ def measure(name: str, strategies: Sequence[str], limit: float, seconds: float) 
 
 
 def _run(decisions: dict[str, Decision], seconds: float) -> dict[str, list[float]]:
-    """Microseconds of calls by strategy, in turn; each turn begins with a call that warms up."""
+    """Microseconds of calls by strategy, in turn, by the program that measures profiles."""
+    if not decisions:
+        return {}
+    names = dict(zip(decisions, ("main", *list(decisions)[1:]), strict=True))  # a bundle needs a main plan
+    plans = {names[strategy]: decision.placement for strategy, decision in decisions.items()}
     first = next(iter(decisions.values()))
-    graph, isa = first.assignment.graph, target_isa(first.target)
-    circumstances = Circumstances(first.problem, first.target)
-    plans = {name: placed(d.placement, circumstances.forecast(d.placement)) for name, d in decisions.items()}
-    plans["main"] = plans[next(iter(decisions))]
-    emission = emit(first.assignment, plans, first.target, isa, KernelCache())
-    inputs = random_inputs({name: graph.types[name] for name in graph.inputs}, no_zeros=True)
-    latencies: dict[str, list[float]] = {name: [] for name in decisions}
-    with contextlib.ExitStack() as stack:
-        bundle = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hetpart-bench-"))) / "bundle"
-        write_plans(emission, first, (isa.triple,), bundle)
-        sessions = {
-            name: stack.enter_context(Session(bundle, plan=name, trace=False))
-            for name in sorted(decisions, key=lambda name: name == "cpu")  # PoCL's threads are pinned by the first
-        }
-        for session in sessions.values():
-            session.run(inputs)
-        began = time.monotonic()
-        rounds = 0
-        while rounds < LEAST_ROUNDS or time.monotonic() - began < seconds:
-            for name in decisions:
-                sessions[name].run(inputs)
-                for _ in range(2):
-                    start = time.perf_counter()
-                    sessions[name].run(inputs)
-                    latencies[name].append(1e6 * (time.perf_counter() - start))
-            rounds += 1
-    return latencies
+    with tempfile.TemporaryDirectory(prefix="hetpart-bench-") as folder:
+        bundle = Path(folder) / "bundle"
+        write_profiler(first, plans, Options(), bundle, Phases())
+        traces = run_profiler(bundle, MOST_ROUNDS, int(seconds))
+    return {strategy: traces.plans[name].call_us for strategy, name in names.items()}
 
 
 def document(about: dict[str, object], rows: Sequence[Row]) -> dict[str, object]:

@@ -186,12 +186,13 @@ def _profile(values: dict[str, Any]) -> Profile:
     )
     links = tuple(LinkTime(**_known(LinkTime, e) | {"spread": _spread(e["spread"])}) for e in values["links"])
     copies = tuple(CopyTime(**_known(CopyTime, e) | {"spread": _spread(e["spread"])}) for e in values.get("copies", ()))
+    laws: tuple[LinkTime | CopyTime, ...] = (*links, *copies)
     launches = values.get("launch_us")
-    times = [*(entry.latency_us for entry in entries), *(law.fixed_us for law in (*links, *copies))]
+    times = [*(entry.latency_us for entry in entries), *(law.fixed_us for law in laws)]
     times += [time for time in (values.get("start_us"), values.get("end_us")) if time is not None]
     if not all(isinstance(time, int | float) and 0 <= time < float("inf") for time in times):
         raise ValueError("a time is no number of microseconds")
-    if not all(law.gb_per_s is None or law.gb_per_s > 0 for law in (*links, *copies)):
+    if not all(law.gb_per_s is None or law.gb_per_s > 0 for law in laws):
         raise ValueError("a link or a copy has no speed")
     if len({entry.key for entry in entries}) < len(entries):
         raise ValueError("an entry is there twice")

@@ -3,6 +3,15 @@
 from hetpart.profiler.check import PlanCheck
 from hetpart.profiler.device import emit_profiler, profile_of_traces
 from hetpart.profiler.evaluate import Measurement
-from hetpart.profiler.here import RUNS, TIME_LIMIT_S, profile
+from hetpart.profiler.here import RUNS, TIME_LIMIT_S, profile, run_profiler
 
-__all__ = ["RUNS", "TIME_LIMIT_S", "Measurement", "PlanCheck", "emit_profiler", "profile", "profile_of_traces"]
+__all__ = [
+    "RUNS",
+    "TIME_LIMIT_S",
+    "Measurement",
+    "PlanCheck",
+    "emit_profiler",
+    "profile",
+    "profile_of_traces",
+    "run_profiler",
+]

@@ -29,18 +29,28 @@ PLANS = ("main", "gpu", "mixed", "mixed3")
 
 def write_profiler(
     decision: Decision,
+    plans: Mapping[str, Placement],
     options: Options,
     folder: Path,
     phases: Phases,
     further: Mapping[str, bytes | Path] | None = None,
 ) -> None:
-    """Compile the plans and write them with inputs and `further` files to `folder`, which must not exist."""
+    """Compile plans and write them with inputs, for hetpart-profile.
+
+    Args:
+        decision: of the model and target.
+        plans: placements of its problem by name, ``main`` among them; to make a profile, those of `measuring_plans`.
+        options: how to compile.
+        folder: must not exist.
+        phases: where to count seconds.
+        further: files that the folder holds as well.
+    """
     target, graph = decision.target, decision.assignment.graph
-    circumstances = Circumstances(decision.problem, target)
-    plans = {name: placed(plan, circumstances.forecast(plan)) for name, plan in _plans(decision).items()}
+    days = Circumstances(decision.problem, target)
     with phases.phase("kernels"):
         emission = emit(
-            decision.assignment, plans, target, target_isa(target), KernelCache(enabled=options.use_cache),
+            decision.assignment, {name: placed(plan, days.forecast(plan)) for name, plan in plans.items()},
+            target, target_isa(target), KernelCache(enabled=options.use_cache),
             progress=phases.advance, workers=options.workers,
         )  # fmt: skip
     inputs = random_inputs({name: graph.types[name] for name in graph.inputs}, no_zeros=True)
@@ -52,7 +62,8 @@ def write_profiler(
         write_plans(emission, decision, triples(target), folder, files | dict(further or {}))
 
 
-def _plans(decision: Decision) -> dict[str, Placement]:
+def measuring_plans(decision: Decision) -> dict[str, Placement]:
+    """Those of `PLANS` that the model and the target have."""
     problem, outcome = decision.problem, decision.outcome
     plans = {"main": outcome.baselines.get("cpu", outcome.placement)}
     if "gpu" in outcome.baselines and any(len(task.modes) > 1 for task in problem.tasks):

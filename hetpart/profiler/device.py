@@ -11,7 +11,7 @@ from hetpart.compiler import Model, Options, decide
 from hetpart.phases import Phases
 from hetpart.profile.keys import identity, unit_keys
 from hetpart.profile.traces import read_traces, require_same
-from hetpart.profiler.bundle import write_profiler
+from hetpart.profiler.bundle import measuring_plans, write_profiler
 from hetpart.profiler.evaluate import Measurement, evaluate
 from hetpart.targets import load_target
 
@@ -35,7 +35,8 @@ def emit_profiler(
     require_free(folder)
     options = replace(options or Options(), strategy="heft")
     decision = decide(source, load_target(target), options, phases)
-    write_profiler(decision, options, folder, phases, {"profile.sh": RUNTIME / "device" / "profile.sh"})
+    script = {"profile.sh": RUNTIME / "device" / "profile.sh"}
+    write_profiler(decision, measuring_plans(decision), options, folder, phases, script)
 
 
 def profile_of_traces(

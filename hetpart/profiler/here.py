@@ -15,7 +15,7 @@ from hetpart.compiler import Model, Options, decide
 from hetpart.errors import HetpartError
 from hetpart.phases import Phases
 from hetpart.profile.traces import Traces, read_traces
-from hetpart.profiler.bundle import write_profiler
+from hetpart.profiler.bundle import measuring_plans, write_profiler
 from hetpart.profiler.evaluate import Measurement, evaluate
 from hetpart.runtime.library import program
 from hetpart.runtime.opencl_loader import use_packaged_opencl
@@ -68,13 +68,19 @@ def profile(
     decision = decide(source, chosen, options, phases)
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
         bundle = Path(folder) / "bundle"
-        write_profiler(decision, options, bundle, phases)
+        write_profiler(decision, measuring_plans(decision), options, bundle, phases)
         with phases.phase("measure"):
-            traces = _measure(bundle, runs, time_limit_s, progress)
+            traces = run_profiler(bundle, runs, time_limit_s, progress)
     return evaluate(source, decision, traces, "measured on this machine")
 
 
-def _measure(bundle: Path, runs: int, time_limit_s: int, progress: Callable[[int, int], None] | None) -> Traces:
+def run_profiler(
+    bundle: Path, runs: int, time_limit_s: int, progress: Callable[[int, int], None] | None = None
+) -> Traces:
+    """What hetpart-profile finds out about the plans of `bundle`, each processor on the core that the manifest says.
+
+    Writes beside the bundle. Raises HetpartError: what the runtime reports, or ``profiler-failed``.
+    """
     use_packaged_opencl()
     cores = default_cores(read_bundle(bundle).manifest.processors)
     path = bundle.parent / "traces.json"
