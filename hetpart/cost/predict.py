@@ -109,7 +109,6 @@ def engines(processor: str) -> tuple[str, ...]:
 
 
 def _predict(table: list[tuple[Layer, int]], setting: Setting, engine: str) -> Prediction:
-    stored = _stored()
     parts = _class_times(table, setting)
     total_us = sum(parts.values()) * 1e3
     extrapolated = _extrapolated(setting)
