@@ -29,6 +29,7 @@ PASSES: dict[str, Callable[[], type[Pass]]] = {
     "fix": _load("fix", "ApplyFix"),
     "fold-bn": _load("fold_bn", "FoldBatchNormalization"),
     "fold-constants": _load("fold_constants", "FoldConstants"),
+    "low-rank": _load("low_rank", "LowRank"),
     "prune-channels": _load("prune_channels", "PruneChannels"),
     "quantised-form": _load("quantised_form", "QuantisedForm"),
     "repair": _load("repair", "Repair"),

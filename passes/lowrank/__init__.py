@@ -1,0 +1,1 @@
+"""Low-rank factorisation: layers that may be split, ways to split them, what pays, and how the graph is rewritten."""
