@@ -14,9 +14,11 @@ from hetpart.passes.dce import remove_dead_code
 from hetpart.passes.edit import Editor
 from hetpart.passes.lowrank.choose import Choice, Prices, Rule, choose
 from hetpart.passes.lowrank.decompose import SCHEMES
-from hetpart.passes.lowrank.layers import find_layers
-from hetpart.passes.lowrank.report import low_rank_note, relative_error
+from hetpart.passes.lowrank.layers import Layer, find_layers
+from hetpart.passes.lowrank.report import low_rank_note
+from hetpart.passes.lowrank.result import results
 from hetpart.passes.lowrank.surgery import substitute
+from hetpart.passes.lowrank.whiten import metrics
 
 DEFAULT_MULTIPLE = 8
 """Ranks are a multiple of this where no target says otherwise."""
@@ -64,17 +66,17 @@ class LowRank(Pass):
     def run(self, model: ir.Model, context: Context) -> bool:
         choice = self._choice(context)
         prices = Prices(model, context)
-        decisions = choose(list(find_layers(model.graph)), choice, prices)
+        layers = list(find_layers(model.graph))
+        known = {}
+        if context.calibration is not None:
+            known = metrics(model, [layer for layer in layers if isinstance(layer, Layer)], context.calibration)
+        decisions = choose(layers, choice, prices, known)
         chosen = [decision.chosen for decision in decisions if decision.chosen is not None]
-        weights = {}
-        for candidate in chosen:
-            dtype = candidate.layer.weight.dtype
-            weights[candidate.layer] = [factor.astype(dtype) for factor in candidate.weights()]
-        errors = {layer: relative_error(layer.weight, factors) for layer, factors in weights.items()}
-        context.notes.append(low_rank_note(self, choice, prices, decisions, errors))
+        found = results(model, chosen, context.calibration)
+        context.notes.append(low_rank_note(self, choice, prices, decisions, found))
         editor = Editor(model.graph)
         for candidate in chosen:
-            substitute(editor, candidate.layer.node, candidate.factors, weights[candidate.layer])
+            substitute(editor, candidate.layer.node, candidate.factors, found[candidate.layer].weights)
         if chosen:
             remove_dead_code(model)  # the weights that were split
         return bool(chosen)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hetpart.passes.edit import Array
 from hetpart.passes.lowrank.decompose import SCHEMES, Decomposition, Factor, Ranks
 from hetpart.passes.lowrank.layers import Layer
+from hetpart.passes.lowrank.whiten import Metric, Whitened
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Candidate:
         kept: share of the energy that is left, of the weight's or, where calibrated, of the output's.
         parameters: numbers in the factors.
         macs: multiply-adds of the factors.
-        decomposition: where the factors come from.
+        split: where the factors come from.
     """
 
     layer: Layer
@@ -34,11 +35,18 @@ class Candidate:
     kept: float
     parameters: int
     macs: int
-    decomposition: Decomposition
+    split: Decomposition | Whitened
 
     def weights(self) -> list[Array]:
-        """The factors, in float64."""
-        return self.decomposition.factors(self.ranks)
+        """The factors, in the dtype of the weight."""
+        return self._rounded(self.split)
+
+    def plain_weights(self) -> list[Array]:
+        """Those that are nearest to the weight itself, whatever the layer reads."""
+        return self._rounded(SCHEMES[self.scheme](self.layer.weight))
+
+    def _rounded(self, split: Decomposition | Whitened) -> list[Array]:
+        return [factor.astype(self.layer.weight.dtype) for factor in split.factors(self.ranks)]
 
     def __str__(self) -> str:
         return f"{self.scheme}, {rank_text(self.ranks, self.full)}"
@@ -71,17 +79,17 @@ def ranks_of(layer: Layer, scheme: str, multiple: int) -> Iterator[Ranks]:
     return (ranks for ranks in itertools.product(*sides) if any(rank is not None for rank in ranks))
 
 
-def candidates(layer: Layer, scheme: str, multiple: int) -> list[Candidate]:
-    """All of one scheme."""
+def candidates(layer: Layer, scheme: str, multiple: int, metric: Metric | None) -> list[Candidate]:
+    """All of one scheme; with a `metric` they keep the output's energy, not the weight's."""
     every = list(ranks_of(layer, scheme, multiple))
     if not every:
         return []
     kind = SCHEMES[scheme]
-    decomposition = kind(layer.weight)
+    split = kind(layer.weight) if metric is None else Whitened(kind, layer.weight, metric)
     found = []
     for ranks in every:
         factors = kind.shapes(layer.shape, ranks)
-        found.append(Candidate(layer, scheme, ranks, factors, decomposition.kept(ranks), *work(layer, factors), decomposition))
+        found.append(Candidate(layer, scheme, ranks, factors, split.kept(ranks), *work(layer, factors), split))
     return found
 
 

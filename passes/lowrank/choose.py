@@ -15,6 +15,7 @@ from hetpart.passes.lowrank.candidates import Candidate, candidates, schemes_of
 from hetpart.passes.lowrank.decompose import SCHEMES
 from hetpart.passes.lowrank.layers import Layer, Passed
 from hetpart.passes.lowrank.surgery import substitute
+from hetpart.passes.lowrank.whiten import Metric
 
 LEAST_KEPT = 0.5
 """No layer loses more of its energy for time: what is left must still be able to carry something."""
@@ -85,15 +86,17 @@ class Prices:
         return self.before_us - self._predict(probe)
 
 
-def choose(layers: Sequence[Layer | Passed], choice: Choice, prices: Prices) -> list[Decision]:
-    """A decision on every layer, in the same order."""
+def choose(
+    layers: Sequence[Layer | Passed], choice: Choice, prices: Prices, metrics: Mapping[Layer, Metric]
+) -> list[Decision]:
+    """A decision on every layer, in the same order; `metrics` are there where calibration data are."""
     offers: dict[Layer, dict[Candidate, float | None]] = {}
     decisions: dict[Layer | Passed, Decision] = {}
     for layer in layers:
         if isinstance(layer, Passed):
             decisions[layer] = Decision(layer, None, layer.reason)
             continue
-        found = _shortlist(layer, choice)
+        found = _shortlist(layer, choice, metrics.get(layer))
         if isinstance(found, str):
             decisions[layer] = Decision(layer, None, found)
             continue
@@ -110,12 +113,12 @@ def choose(layers: Sequence[Layer | Passed], choice: Choice, prices: Prices) -> 
     return [decisions[layer] for layer in layers]
 
 
-def _shortlist(layer: Layer, choice: Choice) -> list[Candidate] | str:
+def _shortlist(layer: Layer, choice: Choice, metric: Metric | None) -> list[Candidate] | str:
     """The candidates worth pricing, or why there is none."""
     schemes = schemes_of(layer, choice.scheme)
     if not schemes:
         return f"{choice.scheme} does not apply to a {_kind(layer)}"
-    every = [candidates(layer, scheme, choice.multiple) for scheme in schemes]
+    every = [candidates(layer, scheme, choice.multiple, metric) for scheme in schemes]
     if not any(every):
         full = max(max(SCHEMES[scheme].full(layer.shape)) for scheme in schemes)
         return f"its full rank {full} leaves no smaller multiple of {choice.multiple}"

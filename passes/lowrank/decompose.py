@@ -1,8 +1,8 @@
 """Ways to split a weight [outputs, inputs, *kernel] into factors that follow each other.
 
 ``svd``      products and 1 x 1 convolutions: inputs -> rank -> outputs. The best there is at its rank.
-``tucker``   k x k convolutions (Tucker-2, [Kim 2016]): 1 x 1 to fewer inputs, k x k to fewer outputs, 1 x 1 to all; either
-             of the 1 x 1 is left out where that side keeps all. Bases by HOSVD, bettered by a few rounds of HOOI.
+``tucker``   k x k convolutions (Tucker-2, [Kim 2016]): 1 x 1 to fewer inputs, k x k to fewer outputs, 1 x 1 to all
+             outputs; either 1 x 1 is left out where its side stays whole. Bases by HOSVD, bettered by HOOI.
 ``spatial``  k x k convolutions ([Jaderberg 2014]): k x 1 to rank maps, then 1 x k.
 
 All arithmetic is in float64. Bases are eigenvectors of Gram matrices of the smaller side: their eigenvalues are the

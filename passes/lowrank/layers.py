@@ -35,7 +35,8 @@ class Layer:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the weight."""
-        return self.weight.shape
+        shape: tuple[int, ...] = self.weight.shape
+        return shape
 
     @property
     def parameters(self) -> int:
