@@ -90,7 +90,7 @@ CONV = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     convs=st.lists(CONV, min_size=1, max_size=2), wide=st.sampled_from(["tucker", "spatial"]), seed=st.integers(0, 99)
 )
@@ -109,7 +109,7 @@ def test_random_convolutions_at_full_rank(convs: list[dict[str, Any]], wide: str
     assert check_exact(model, inputs(model, seed), wide) == len(convs)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(sizes=st.lists(st.integers(1, 12), min_size=3, max_size=5), batch=st.integers(1, 4), bias=st.booleans())
 def test_random_products_at_full_rank(sizes: list[int], batch: int, bias: bool) -> None:
     weights = {f"w{i}": draw(a, b) for i, (a, b) in enumerate(itertools.pairwise(sizes))}
