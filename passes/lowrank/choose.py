@@ -20,7 +20,7 @@ from hetpart.passes.lowrank.whiten import Metric
 LEAST_KEPT = 0.5
 """No layer loses more of its energy for time: what is left must still be able to carry something."""
 
-TRIALS = 8
+TRIALS = 6
 """Ranks of a scheme that are priced where time decides; evenly spread over what pays."""
 
 ROUNDING = 1e-12
@@ -118,8 +118,8 @@ def _shortlist(layer: Layer, choice: Choice, metric: Metric | None) -> list[Cand
     schemes = schemes_of(layer, choice.scheme)
     if not schemes:
         return f"{choice.scheme} does not apply to a {_kind(layer)}"
-    every = [candidates(layer, scheme, choice.multiple, metric) for scheme in schemes]
-    if not any(every):
+    every = _alike(c for scheme in schemes for c in candidates(layer, scheme, choice.multiple, metric))
+    if not every:
         full = max(max(SCHEMES[scheme].full(layer.shape)) for scheme in schemes)
         return f"its full rank {full} leaves no smaller multiple of {choice.multiple}"
     count, macs = layer.parameters, layer.macs
@@ -143,6 +143,15 @@ def _shortlist(layer: Layer, choice: Choice, metric: Metric | None) -> list[Cand
     if least is None:
         return f"no cheaper rank keeps {100 * LEAST_KEPT:g} % of its energy"
     return f"its factors would be more work: {100 * least.macs / macs:.0f} % of its multiplications ({least})"
+
+
+def _alike(every: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Those of one scheme with as many factors: what saves most of them by work need not do so on the target."""
+    groups: dict[tuple[str, tuple[bool, ...]], list[Candidate]] = {}
+    for candidate in every:
+        key = candidate.scheme, tuple(rank is None for rank in candidate.ranks)
+        groups.setdefault(key, []).append(candidate)
+    return list(groups.values())
 
 
 def _spread(every: Iterable[Candidate]) -> list[Candidate]:
@@ -169,7 +178,7 @@ def _loss(layer: Layer, gains: Mapping[Candidate, float | None], target: str) ->
     if gain is None:
         share = 100 * best.macs / layer.macs
         return Decision(layer, None, f"its factors would be more work: {share:.0f} % of its multiplications ({best})")
-    return Decision(layer, None, f"no gain on {target}: {-gain:.0f} us slower by estimate ({best})", gain)
+    return Decision(layer, None, f"no gain on {target}: {abs(gain):.0f} us slower by estimate ({best})", gain)
 
 
 def _by_layer(offers: Mapping[Layer, Mapping[Candidate, float | None]], rule: Rule) -> dict[Layer, Candidate]:
