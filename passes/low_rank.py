@@ -76,7 +76,8 @@ class LowRank(Pass):
         context.notes.append(low_rank_note(self, choice, prices, decisions, found))
         editor = Editor(model.graph)
         for candidate in chosen:
-            substitute(editor, candidate.layer.node, candidate.factors, found[candidate.layer].weights)
+            result = found[candidate.layer]
+            substitute(editor, candidate.layer.node, candidate.factors, result.weights, result.shift)
         if chosen:
             remove_dead_code(model)  # the weights that were split
         return bool(chosen)

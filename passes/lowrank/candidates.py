@@ -22,7 +22,7 @@ class Candidate:
         scheme: one of `hetpart.passes.lowrank.decompose.SCHEMES`.
         ranks: what the scheme keeps.
         factors: the shapes of the factors.
-        kept: share of the energy that is left, of the weight's or, where calibrated, of the output's.
+        kept: share of the weight's energy that is left or, where calibrated, of the output's variance.
         parameters: numbers in the factors.
         macs: multiply-adds of the factors.
         split: where the factors come from.
@@ -80,7 +80,7 @@ def ranks_of(layer: Layer, scheme: str, multiple: int) -> Iterator[Ranks]:
 
 
 def candidates(layer: Layer, scheme: str, multiple: int, metric: Metric | None) -> list[Candidate]:
-    """All of one scheme; with a `metric` they keep the output's energy, not the weight's."""
+    """All of one scheme; with a `metric` they keep the output's variance, not the weight's energy."""
     every = list(ranks_of(layer, scheme, multiple))
     if not every:
         return []

@@ -24,7 +24,8 @@ class LayerNote:
         ranks: what the scheme keeps; for tucker of inputs and of outputs, None where that side is whole.
         full: the ranks that lose nothing.
         weight_error: relative L2 distance of the factors' product, rounded to the dtype, from the weight.
-        output_error: relative L2 error of its output on the calibration data, its input being exact; None without data.
+        output_error: L2 error of its output on the calibration data, relative to the output's spread about its mean per
+            channel, its input being exact; None without data.
         whitened: the factors were made for the calibration data.
         parameters_before: of the weight, 0 if the pass could not look at it; `parameters_after`: of the factors.
         macs_before: multiply-adds of the layer, 0 likewise; `macs_after`: of the factors.

@@ -12,7 +12,7 @@ from hetpart.calibration import Calibration
 from hetpart.passes.edit import Array
 from hetpart.passes.lowrank.candidates import Candidate
 from hetpart.passes.lowrank.layers import Layer
-from hetpart.passes.lowrank.whiten import output_errors
+from hetpart.passes.lowrank.whiten import measure
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,15 @@ class Result:
     Attributes:
         weights: the factors, rounded to the dtype of the weight.
         weight_error: relative L2 distance of their product from the weight.
-        output_error: of the output without bias, on the calibration data; None without.
+        output_error: of the output on the calibration data, relative to its spread; None without.
+        shift: [outputs], what to add to the bias for that; None without.
         whitened: the factors were made for the calibration data; False where those of the weight do no worse.
     """
 
     weights: list[Array]
     weight_error: float
     output_error: float | None = None
+    shift: Array | None = None
     whitened: bool = False
 
 
@@ -42,10 +44,11 @@ def results(model: ir.Model, chosen: Sequence[Candidate], calibration: Calibrati
         return found
     ways = {c.layer: [c.plain_weights(), c.weights()] for c in chosen}
     products = {layer: [compose(weights) for weights in of] for layer, of in ways.items()}
-    for layer, errors in output_errors(model, products, calibration).items():
-        whitened = errors[1] < errors[0]
-        product = products[layer][whitened]
-        found[layer] = Result(ways[layer][whitened], distance(product, layer.weight), errors[whitened], whitened)
+    for layer, (plain, fitted) in measure(model, products, calibration).items():
+        whitened = fitted.error < plain.error
+        best = fitted if whitened else plain
+        error = distance(products[layer][whitened], layer.weight)
+        found[layer] = Result(ways[layer][whitened], error, best.error, best.shift, whitened)
     return found
 
 

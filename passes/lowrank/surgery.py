@@ -7,17 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.passes.edit import Array, Editor, attribute, operand, shape_of
+from hetpart.passes.edit import Array, Editor, attribute, constant, operand, shape_of
 from hetpart.passes.lowrank.decompose import Factor
 
 
 def substitute(
-    editor: Editor, node: ir.Node, factors: Sequence[Factor], weights: Sequence[Array] | None = None
+    editor: Editor,
+    node: ir.Node,
+    factors: Sequence[Factor],
+    weights: Sequence[Array] | None = None,
+    shift: Array | None = None,
 ) -> None:
     """Let `factors` compute what `node`, a canonical Conv, Gemm or MatMul, computes; in place.
 
-    The node becomes the last factor and keeps its name, its bias and its output. The weights are rounded to the dtype
-    of the layer's; without any the constants only claim their shape: enough to predict what it costs.
+    The node becomes the last factor and keeps its name, its bias and its output; `shift` [outputs] is added to the
+    bias, by an Add behind a MatMul, which has none. The weights are rounded to the dtype of the layer's; without any
+    the constants only claim their shape: enough to predict what it costs.
     """
     data, old = node.inputs[0], node.inputs[1]
     assert data is not None  # a layer has both
@@ -30,13 +35,22 @@ def substitute(
         weight = weight if image else weight.T
         value = editor.constant(f"{node.name}/factor_{index}", np.ascontiguousarray(weight) if weights else weight)
         attributes = _attributes(node, factor) if image else {}
-        if index < len(factors) - 1:
+        if index < len(factors) - 1 or (shift is not None and node.op_type == "MatMul"):
             op_type = "Conv" if image else "MatMul"
             shape = _output_shape(node, factor, shape_of(data))
             data = editor.insert(node, op_type, [data, value], attributes, shape=shape)
         else:
-            bias = operand(node, 2)
+            bias = operand(node, 2) if shift is None else _shifted(editor, node, shift.astype(dtype))
             editor.become(node, node.op_type, [data, value, *([] if bias is None else [bias])], attributes)
+            return
+    if shift is not None:
+        editor.become(node, "Add", [data, editor.constant(f"{node.name}/shift", shift.astype(dtype))])
+
+
+def _shifted(editor: Editor, node: ir.Node, shift: Array) -> ir.Value:
+    """The bias with `shift` added."""
+    old = constant(operand(node, 2))
+    return editor.constant(f"{node.name}/bias", shift if old is None else old + shift)
 
 
 def _output_shape(node: ir.Node, factor: Factor, shape: Sequence[int]) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """Calibration: factors that minimise the error of a layer's output on samples, not the error of its weight.
 
-With C the second moments of what the layer reads, the output's error is ``|| (W - W') C^(1/2) ||``. So what is split is
-``W C^(1/2)``, and the first factor then takes ``C^(-1/2)`` in: exact for products and 1 x 1 convolutions. For a k x k
-convolution C is of the channels alone, as if the taps of its window were uncorrelated; whether that helps is measured.
+What is constant in the error goes into the bias. Of the rest, with C the covariance of what the layer reads, the energy
+is ``|| (W - W') C^(1/2) ||^2``. So what is split is ``W C^(1/2)``, and the first factor then takes ``C^(-1/2)`` in:
+exact for products and 1 x 1 convolutions. For a k x k convolution C is of the channels alone, as if the taps of its
+window were uncorrelated; whether that helps is measured.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ SAMPLES = 64
 """So many are looked at, evenly spaced over those that are given."""
 
 FLOOR = 1e-6
-"""Of the mean second moment: directions that carry less are taken to carry this, for the inverse root's sake."""
+"""Of the mean variance: directions that carry less are taken to carry this, for the inverse root's sake."""
 
 PROBE_NUMBERS = 1 << 26
 """Numbers in the weights of one measurement: 256 MiB of float32, far below what a message of ONNX can hold."""
@@ -31,7 +32,7 @@ PROBE_NUMBERS = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """The symmetric root of the second moments of a layer's input, and its inverse: [inputs, inputs], float64."""
+    """The symmetric root of the covariance of a layer's input, and its inverse: [inputs, inputs], float64."""
 
     root: Array
     inverse: Array
@@ -45,7 +46,7 @@ class Whitened:
         self._inner = kind(_times(weight, metric.root))
 
     def kept(self, ranks: Ranks) -> float:
-        """Share of the output's energy on the samples that is left."""
+        """Share of the output's variance on the samples that is left."""
         return self._inner.kept(ranks)
 
     def factors(self, ranks: Ranks) -> list[Array]:
@@ -67,19 +68,33 @@ def metrics(model: ir.Model, layers: Sequence[Layer], calibration: Calibration) 
                 steps = _steps(layer)
                 if steps not in shared:
                     rows = _rows(layer, data, steps).astype(np.float64)
+                    rows = np.hstack([rows, np.ones((len(rows), 1))])  # the sums and the count beside the products
                     shared[steps] = rows.T @ rows
                 moments[layer] = moments.get(layer, 0.0) + shared[steps]
     return {layer: _metric(moments[layer]) for layer in layers}
 
 
-def output_errors(
+@dataclass(frozen=True)
+class Measured:
+    """What a layer computes on the samples with another weight.
+
+    Attributes:
+        error: L2 error of its output after `shift`, relative to that of the output's mean per channel.
+        shift: [outputs], what to add to the bias: minus the mean error.
+    """
+
+    error: float
+    shift: Array
+
+
+def measure(
     model: ir.Model, products: Mapping[Layer, Sequence[Array]], calibration: Calibration
-) -> dict[Layer, list[float]]:
-    """Relative L2 error of each layer's output, without bias, if its weight were any of `products` [out, in, *kernel].
+) -> dict[Layer, list[Measured]]:
+    """What comes of each layer if its weight is any of `products` [outputs, inputs, *kernel].
 
     The layer reads what it reads in `model`: errors of the layers before it are not in it.
     """
-    errors: dict[Layer, list[float]] = {}
+    measured: dict[Layer, list[Measured]] = {}
     for part in _parts(products):
         probe = model.clone()
         editor, nodes = Editor(probe.graph), {node.name: node for node in probe.graph}
@@ -88,13 +103,41 @@ def output_errors(
             weight = layer.weight.astype(np.float64)
             probes = [weight, *(product - weight for product in products[layer])]
             names[layer] = [_probe(editor, nodes[layer.name], each) for each in probes]
-        energies = {layer: np.zeros(len(of)) for layer, of in names.items()}
-        for found in activations(probe, [name for of in names.values() for name in of], _samples(calibration)):
-            for layer, of in names.items():
-                energies[layer] += [float(np.square(found[name], dtype=np.float64).sum()) for name in of]
-        for layer, (whole, *missing) in energies.items():
-            errors[layer] = [float(np.sqrt(energy / whole)) if whole else 0.0 for energy in missing]
-    return errors
+        spreads = {name: _Spread() for of in names.values() for name in of}
+        layer_of = {name: layer for layer, of in names.items() for name in of}
+        for found in activations(probe, spreads, _samples(calibration)):
+            for name, data in found.items():
+                spreads[name].add(_rows(layer_of[name], data))
+        for layer, (whole, *others) in names.items():
+            least = np.finfo(np.float64).tiny
+            size = max(spreads[whole].variance(), least)
+            measured[layer] = [
+                Measured(float(np.sqrt(spreads[name].variance() / size)), -spreads[name].mean()) for name in others
+            ]
+    return measured
+
+
+class _Spread:
+    """Mean and variance of rows that come in parts."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum: Array = np.zeros(())
+        self._squares: Array = np.zeros(())
+
+    def add(self, rows: Array) -> None:
+        """Rows [n, channels]."""
+        self._count += len(rows)
+        self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
+        self._squares = self._squares + np.square(rows, dtype=np.float64).sum(axis=0)
+
+    def mean(self) -> Array:
+        mean: Array = self._sum / self._count
+        return mean
+
+    def variance(self) -> float:
+        """Summed over the channels."""
+        return float(np.maximum(self._squares / self._count - np.square(self.mean()), 0.0).sum())
 
 
 def _parts(products: Mapping[Layer, Sequence[Array]]) -> Iterator[list[Layer]]:
@@ -140,15 +183,17 @@ def _steps(layer: Layer) -> tuple[int, ...]:
     return attribute(layer.node, "strides", (1,) * len(kernel)) if max(kernel, default=0) == 1 else (1,) * len(kernel)
 
 
-def _rows(layer: Layer, data: Array, steps: tuple[int, ...]) -> Array:
-    """[rows or pixels, inputs]."""
+def _rows(layer: Layer, data: Array, steps: tuple[int, ...] = ()) -> Array:
+    """[rows or pixels, channels]."""
     if layer.node.op_type == "Conv":
         data = np.moveaxis(data[(slice(None), slice(None), *(slice(None, None, step) for step in steps))], 1, -1)
     return data.reshape(-1, data.shape[-1])
 
 
 def _metric(moments: Array) -> Metric:
-    values, vectors = np.linalg.eigh(moments)
+    sums, count = moments[:-1, -1], moments[-1, -1]
+    mean = sums / count
+    values, vectors = np.linalg.eigh(moments[:-1, :-1] / count - np.outer(mean, mean))
     floor = FLOOR * max(float(values.mean()), np.finfo(np.float64).tiny)
     root = np.sqrt(np.maximum(values, floor))
     return Metric((vectors * root) @ vectors.T, (vectors / root) @ vectors.T)
