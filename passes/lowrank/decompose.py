@@ -165,7 +165,8 @@ class Tucker:
         weight = self._weight.astype(np.float64)
         first = None if fewer_in is None else self._inputs[:, :fewer_in]
         last = None if fewer_out is None else self._outputs[:, :fewer_out]
-        if first is not None and last is not None:
+        # one whole side leaves nothing to better
+        if first is not None and last is not None and last.shape[1] < len(last) and first.shape[1] < len(first):
             for _ in range(HOOI_ROUNDS):
                 last = _leading(_project(weight, 1, first), 0, last.shape[1])
                 first = _leading(_project(weight, 0, last), 1, first.shape[1])

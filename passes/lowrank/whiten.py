@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from hetpart.calibration import Calibration, activations
+from hetpart.errors import HetpartError
 from hetpart.passes.edit import Array, Editor, attribute, shape_of
 from hetpart.passes.lowrank.decompose import Decomposition, Ranks
 from hetpart.passes.lowrank.layers import Layer
@@ -25,6 +26,9 @@ SAMPLES = 64
 
 FLOOR = 1e-6
 """Of the mean variance: directions that carry less are taken to carry this, for the inverse root's sake."""
+
+CONSTANT = 1e-10
+"""A variance below this share of the mean square is but the rounding of a constant in float32."""
 
 PROBE_NUMBERS = 1 << 26
 """Numbers in the weights of one measurement: 256 MiB of float32, far below what a message of ONNX can hold."""
@@ -71,6 +75,10 @@ def metrics(model: ir.Model, layers: Sequence[Layer], calibration: Calibration) 
                     rows = np.hstack([rows, np.ones((len(rows), 1))])  # the sums and the count beside the products
                     shared[steps] = rows.T @ rows
                 moments[layer] = moments.get(layer, 0.0) + shared[steps]
+    for layer in layers:
+        if not np.isfinite(moments[layer]).all():
+            message = "what this layer reads is not finite on the calibration data"
+            raise HetpartError("bad-calibration", message, node=layer.name, hint="leave out the samples that overflow")
     return {layer: _metric(moments[layer]) for layer in layers}
 
 
@@ -109,8 +117,7 @@ def measure(
             for name, data in found.items():
                 spreads[name].add(_rows(layer_of[name], data))
         for layer, (whole, *others) in names.items():
-            least = np.finfo(np.float64).tiny
-            size = max(spreads[whole].variance(), least)
+            size = spreads[whole].size()
             measured[layer] = [
                 Measured(float(np.sqrt(spreads[name].variance() / size)), -spreads[name].mean()) for name in others
             ]
@@ -134,6 +141,11 @@ class _Spread:
     def mean(self) -> Array:
         mean: Array = self._sum / self._count
         return mean
+
+    def size(self) -> float:
+        """The variance; where that is but rounding, what rounding is measured against. Above 0."""
+        least = float(CONSTANT * self._squares.sum() / self._count)
+        return max(self.variance(), least, float(np.finfo(np.float64).tiny))
 
     def variance(self) -> float:
         """Summed over the channels."""
@@ -194,8 +206,10 @@ def _metric(moments: Array) -> Metric:
     sums, count = moments[:-1, -1], moments[-1, -1]
     mean = sums / count
     values, vectors = np.linalg.eigh(moments[:-1, :-1] / count - np.outer(mean, mean))
-    floor = FLOOR * max(float(values.mean()), np.finfo(np.float64).tiny)
-    root = np.sqrt(np.maximum(values, floor))
+    size = float(values.mean())
+    if size <= CONSTANT * float(np.square(mean).mean()):  # nothing varies: all directions count alike
+        return Metric(np.eye(len(mean)), np.eye(len(mean)))
+    root = np.sqrt(np.maximum(values / size, FLOOR))
     return Metric((vectors * root) @ vectors.T, (vectors / root) @ vectors.T)
 
 

@@ -238,6 +238,13 @@ def test_the_factors_survive_other_passes_and_a_second_import() -> None:
     assert Counter(operators(imported)) == Counter(operators(model))
 
 
+def test_layers_that_were_pruned_are_split() -> None:
+    model, context = canonical(zoo.build("squeezenet")), Context()
+    passes = parse_pipeline("prune-channels{ratio=0.3},low-rank{ratio=0.5}")
+    records = run_pipeline(model, passes, context, verify_each=True)
+    assert [record.modified for record in records] == [True, True]
+
+
 def reasons(model: ir.Model, options: str = "multiple=1", context: Context | None = None) -> dict[str, str]:
     """Why each layer stays, after a run that must change nothing."""
     context = context or Context()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from examples import zoo
 from hetpart.calibration import Calibration, calibration
+from hetpart.errors import HetpartError
 from hetpart.frontend import import_model
 from hetpart.passes.base import Context
 from hetpart.passes.edit import Array
@@ -131,6 +132,24 @@ def test_a_product_without_bias_gets_what_is_constant_in_its_error() -> None:
     errors = outputs(split, data) - outputs(model, data)
     assert np.abs(errors.mean(axis=(0, 1, 2))).max() <= 1e-3
     assert 0 < layer["output_error"] < 0.5
+
+
+@pytest.mark.parametrize("level", [0.0, 3.0])
+def test_samples_without_any_variation_leave_the_weight_s_own_factors(level: float) -> None:
+    model = one_convolution(1)
+    data = calibration({"x": np.full((3, 16, 9, 9), level, np.float32)}, model)
+    split, (layer,) = compressed(model, "ratio=0.5,multiple=1", data)
+    _, (plain,) = compressed(model, "ratio=0.5,multiple=1", None)
+    assert layer["weight_error"] == pytest.approx(plain["weight_error"])
+    np.testing.assert_allclose(outputs(split, data), outputs(model, data), rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_that_overflows_on_the_samples_is_refused() -> None:
+    model = parse("(float[1,16] x) => (float[1,20] y) { a = Exp(x) y = MatMul(a, w) }", w=draw(16, 20))
+    data = calibration({"x": np.full((2, 16), 1000, np.float32)}, model)
+    with pytest.raises(HetpartError, match="not finite on the calibration data") as caught:
+        compressed(model, "ratio=0.5", data)
+    assert (caught.value.code, caught.value.node) == ("bad-calibration", "MatMul_1")
 
 
 def test_many_samples_are_thinned_evenly() -> None:
