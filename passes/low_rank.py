@@ -12,9 +12,10 @@ from hetpart.errors import HetpartError
 from hetpart.passes.base import Context, Pass
 from hetpart.passes.dce import remove_dead_code
 from hetpart.passes.edit import Editor
-from hetpart.passes.lowrank.choose import Choice, Prices, Rule, choose
+from hetpart.passes.lowrank.choose import Choice, Rule, choose
 from hetpart.passes.lowrank.decompose import SCHEMES
 from hetpart.passes.lowrank.layers import Layer, find_layers
+from hetpart.passes.lowrank.prices import Prices
 from hetpart.passes.lowrank.report import low_rank_note
 from hetpart.passes.lowrank.result import results
 from hetpart.passes.lowrank.surgery import substitute

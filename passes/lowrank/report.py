@@ -8,8 +8,9 @@ from typing import Any
 
 from hetpart.passes.base import Pass
 from hetpart.passes.lowrank.candidates import rank_text
-from hetpart.passes.lowrank.choose import Choice, Decision, Prices, Rule
+from hetpart.passes.lowrank.choose import Choice, Decision, Rule
 from hetpart.passes.lowrank.layers import Layer
+from hetpart.passes.lowrank.prices import Prices
 from hetpart.passes.lowrank.result import Result
 
 

@@ -12,7 +12,7 @@ from hetpart.calibration import Calibration
 from hetpart.passes.edit import Array
 from hetpart.passes.lowrank.candidates import Candidate
 from hetpart.passes.lowrank.layers import Layer
-from hetpart.passes.lowrank.whiten import measure
+from hetpart.passes.lowrank.measure import measure
 
 
 @dataclass(frozen=True)
