@@ -21,7 +21,7 @@ from hetpart.passes.edit import Array, attribute
 from hetpart.passes.lowrank.decompose import Decomposition, Ranks
 from hetpart.passes.lowrank.layers import Layer
 
-SAMPLES = 64
+SAMPLES = 32
 """So many are looked at, evenly spaced over those that are given."""
 
 FLOOR = 1e-6
