@@ -48,7 +48,7 @@ def measure(
             names[layer] = [_probe(editor, nodes[layer.name], each) for each in probes]
         spreads = {name: _Spread() for of in names.values() for name in of}
         layer_of = {name: layer for layer, of in names.items() for name in of}
-        for found in activations(probe, spreads, thinned(calibration)):
+        for found in activations(probe, spreads, thinned(calibration, products)):
             for name, data in found.items():
                 spreads[name].add(rows_of(layer_of[name], data))
         for layer, (whole, *others) in names.items():

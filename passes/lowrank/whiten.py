@@ -8,7 +8,7 @@ window were uncorrelated; whether that helps is measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -21,8 +21,9 @@ from hetpart.passes.edit import Array, attribute
 from hetpart.passes.lowrank.decompose import Decomposition, Ranks
 from hetpart.passes.lowrank.layers import Layer
 
-SAMPLES = 32
-"""So many are looked at, evenly spaced over those that are given."""
+LEAST_SAMPLES, MOST_SAMPLES = 32, 1024
+SAMPLED_MACS = 1e11
+"""How many samples are looked at, evenly spaced over those given: as many as this work allows, within the bounds."""
 
 FLOOR = 1e-6
 """Of the mean variance: directions that carry less are taken to carry this, for the inverse root's sake."""
@@ -62,7 +63,7 @@ def metrics(model: ir.Model, layers: Sequence[Layer], calibration: Calibration) 
     for layer in layers:
         readers.setdefault(data_of(layer.node).name or "", []).append(layer)
     moments: dict[Layer, Array] = {}
-    for found in activations(model, readers, thinned(calibration)):
+    for found in activations(model, readers, thinned(calibration, layers)):
         for name, data in found.items():
             shared: dict[tuple[int, ...], Array] = {}
             for layer in readers[name]:
@@ -79,9 +80,11 @@ def metrics(model: ir.Model, layers: Sequence[Layer], calibration: Calibration) 
     return {layer: _metric(moments[layer]) for layer in layers}
 
 
-def thinned(calibration: Calibration) -> Iterator[dict[str, Array]]:
-    """Up to `SAMPLES` samples."""
-    return islice(calibration, 0, None, -(-len(calibration) // SAMPLES))
+def thinned(calibration: Calibration, layers: Iterable[Layer]) -> Iterator[dict[str, Array]]:
+    """The samples that are looked at, of a network with these layers."""
+    allowed = SAMPLED_MACS / max(1, sum(layer.macs for layer in layers))
+    most = int(min(max(allowed, LEAST_SAMPLES), MOST_SAMPLES))
+    return islice(calibration, 0, None, -(-len(calibration) // most))
 
 
 def data_of(node: ir.Node) -> ir.Value:

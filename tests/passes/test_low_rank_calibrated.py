@@ -16,7 +16,7 @@ from hetpart.errors import HetpartError
 from hetpart.frontend import import_model
 from hetpart.passes.base import Context
 from hetpart.passes.edit import Array
-from hetpart.passes.lowrank.whiten import SAMPLES
+from hetpart.passes.lowrank.whiten import MOST_SAMPLES
 from hetpart.passes.pipeline import optimisation_level, parse_pipeline, run_pipeline
 from tests.numerics import relative_error
 from tests.passes.support import draw, evaluate, parse
@@ -154,7 +154,7 @@ def test_a_network_that_overflows_on_the_samples_is_refused() -> None:
 
 def test_many_samples_are_thinned_evenly() -> None:
     model = one_convolution(1)
-    few = samples(model, SAMPLES)
+    few = samples(model, MOST_SAMPLES)
     many = Calibration({name: array.repeat(3, 0) for name, array in few.inputs.items()})
     _, (layer,) = compressed(model, "ratio=0.5,multiple=1", many)
     _, (other,) = compressed(model, "ratio=0.5,multiple=1", few)
