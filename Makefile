@@ -6,7 +6,7 @@ OUT ?= out
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 bench-predicted fallback-report cost-report cost-tables placements-report clean
+.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 bench-predicted fallback-report cost-report compression-report cost-tables placements-report clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -87,6 +87,9 @@ cost-tables: $(BIN)/hetpart ## derive the phones' cost tables from that fit, in 
 
 placements-report: $(BIN)/hetpart ## tell placements that lose from those that win, for docs/placements.md (10 minutes)
 	$(BIN)/python -m benchmarks.phones.placements_report
+
+compression-report: $(BIN)/hetpart ## what compression gains, estimated beside published and measured, for docs/compression.md
+	$(BIN)/python -m benchmarks.compression --paste docs/compression.md
 
 bench-predicted: $(BIN)/hetpart ## profile all networks here, and compare predicted with measured latencies (12 minutes)
 	@mkdir -p $(OUT)
