@@ -27,6 +27,9 @@ from hetpart.kernels.spec import ConvSpec
 GAIN = 0.97
 """A choice replaces another if it takes at most this share of its time: less is noise."""
 
+SHARED_PARTS = 8
+"""Parts that a layer is still cut into, if the estimated choice does so: four cores can share them."""
+
 _TILES = 5
 """Register tiles that are tried: the best by estimate."""
 
@@ -45,8 +48,9 @@ def tune(spec: ConvSpec, isa: Isa, *, rounds: int = 9) -> Tuned:
     bench = _Bench(spec, isa, rounds)
     start = conv_choice.estimate(spec, isa)
     best = start
+    least = min(SHARED_PARTS, bench.parts(start))
     for variants in _stages(spec, isa):
-        best = bench.fastest(best, variants(best))
+        best = bench.fastest(best, [rival for rival in variants(best) if bench.parts(rival) >= least])
     times = bench.times([start, best])
     if times[best] > GAIN * times[start]:
         best = start
@@ -103,6 +107,13 @@ class _Bench:
         self.output = aligned(spec.out.physical_shape)
         self.other = np.zeros(max(4 * isa.l2_bytes, 8 << 20) // 4, np.float32)
         self.runs: dict[Choice, Callable[[], None]] = {}
+
+    def parts(self, choice: Choice) -> int:
+        """Parts of the work that cores can take one by one."""
+        from hetpart.kernels.cpu import conv
+
+        with conv_choice.forced(choice):
+            return conv.extent(self.spec, self.isa)
 
     def fastest(self, best: Choice, rivals: Iterable[Choice]) -> Choice:
         choices = list(dict.fromkeys([best, *rivals]))
