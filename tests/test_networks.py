@@ -25,7 +25,7 @@ QUICK = {
     ("squeezenet", "sd855"),
     ("mobilenetv3_small", "host"),
     ("bert_tiny", "host"),
-    ("retinaface", "sd855"),
+    ("retinaface", "host"),
     ("shufflenetv2", "host"),
     ("light_squeezenet", "sd855"),
     ("light_shufflenet", "host"),
