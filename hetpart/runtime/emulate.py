@@ -36,7 +36,8 @@ work=$2
 shift 2
 for folder in proc sys dev; do mount --rbind "/$folder" "$root/$folder"; done
 mount --bind "$work" "$root/hetpart"
-exec chroot "$root" /usr/bin/qemu-aarch64-static -E POCL_CACHE_DIR=/cache -E POCL_MAX_PTHREAD_COUNT=1 \
+exec chroot "$root" /usr/bin/qemu-aarch64-static -U OCL_ICD_VENDORS -E POCL_CACHE_DIR=/cache \
+    -E POCL_MAX_PTHREAD_COUNT=1 \
     -E HETPART_OPENCL=libOpenCL.so.1 /hetpart/hetpart-run /hetpart/bundle --output-dir /hetpart "$@"
 """
 
