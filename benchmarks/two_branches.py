@@ -26,7 +26,10 @@ from hetpart.runtime.session import Session
 
 
 def two_branches(layers: int = 6, channels: int = 64, size: int = 56) -> onnx.ModelProto:
-    """x -> two chains of `layers` 5x5 convolutions -> Add; no processor has a shortcut (Winograd) for these."""
+    """x -> two chains of `layers` 5x5 convolutions -> Add; no processor has a shortcut (Winograd) for these.
+
+    The Add is fused into the last layer of one chain, which so waits for the other: one layer of all is never parallel.
+    """
     random = np.random.default_rng(0)
     nodes, weights = [], []
     for branch in "ab":

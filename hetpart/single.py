@@ -6,8 +6,6 @@ table is worth is not known, so there is no error band; `hetpart profile` measur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from hetpart.compiler import assess
 from hetpart.cost.phones import CHIPS, Setting
 from hetpart.cost.predict import OWN, Prediction
@@ -40,14 +38,10 @@ def estimate_latency(graph: UnitGraph, target: Target, setting: Setting) -> Pred
         if cost is not None:
             parts[cost.kernel_class] = parts.get(cost.kernel_class, 0.0) + cost.latency_us
     total_us = sum(parts.values())
-    shares = {name: us / total_us for name, us in _longest_first(list(parts.items()))}
+    shares = {name: us / total_us for name, us in sorted(parts.items(), key=lambda item: -item[1])}
     return Prediction(
         setting, OWN, total_us, None, None, "", shares, f"no published latency of {target.name}", "cost-table", left_out
     )
-
-
-def _longest_first(parts: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    return sorted(parts, key=lambda item: -item[1])
 
 
 def _check(setting: Setting, target: Target, processor: Processor, *, quantised: bool) -> None:

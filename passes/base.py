@@ -24,7 +24,7 @@ BARE_WORD = re.compile(r"[\w.+\-/:]+")
 class Note(Protocol):
     """What a pass has to say about its work, for ``--explain``, reports and manifests."""
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> dict[str, Any]:
         """As plain JSON data."""
 
     def lines(self) -> list[str]:

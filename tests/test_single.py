@@ -99,7 +99,7 @@ def test_what_the_table_does_not_tell_is_refused(
     squeezenet: onnx.ModelProto, own_file: str, options: dict[str, str], code: str
 ) -> None:
     with pytest.raises(HetpartError) as caught:
-        predict(squeezenet, own_file, **options)  # type: ignore[arg-type]
+        predict(squeezenet, own_file, **options)  # type: ignore[arg-type]  # few names
     assert caught.value.code == code
 
 

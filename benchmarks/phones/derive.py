@@ -83,7 +83,7 @@ def _efficiency(layers: list[_Weighed], classes: set[str], dtype: str, gflops: f
     low, high = 1e-3, 9.9
     for _ in range(40):
         middle = math.sqrt(low * high)
-        if _sum(layers, classes, lambda layer, share=middle: table_ms(layer, share)) > law_ms:  # type: ignore[misc]
+        if _sum(layers, classes, lambda layer, share=middle: table_ms(layer, share)) > law_ms:  # type: ignore[misc]  # a default binds
             low = middle
         else:
             high = middle

@@ -31,7 +31,7 @@ def test_a_kernel_class_takes_as_long_by_the_table_as_by_the_law(processor: str)
     for name in ("conv", "conv1x1", "conv3x3"):
         law_ms = derive._sum_law(layers, {name})
         rate = table.peak_gflops * table.efficiency[name]
-        compute_ms = derive._sum(layers, {name}, lambda layer, rate=rate: 2e-6 * layer.macs / rate)  # type: ignore[misc]
+        compute_ms = derive._sum(layers, {name}, lambda layer, rate=rate: 2e-6 * layer.macs / rate)  # type: ignore[misc]  # as there
         assert 0.6 * law_ms < compute_ms <= 1.01 * law_ms, name
 
 

@@ -25,7 +25,7 @@ SD855 = load_target("sd855")
 
 
 def run(source: Path, passes: str = PASS, output: Path | None = None, **options: object) -> CompressReport:
-    return compress(source, SD855, passes, AccuracyOptions(**options), output=output)  # type: ignore[arg-type]
+    return compress(source, SD855, passes, AccuracyOptions(**options), output=output)  # type: ignore[arg-type]  # few names
 
 
 def digest(path: Path) -> str:

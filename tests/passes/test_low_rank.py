@@ -136,7 +136,7 @@ def test_all_energy_of_a_weight_of_low_rank_is_kept_at_that_rank() -> None:
     expected = evaluate(model, feeds)
     run_pipeline(model, parse_pipeline("low-rank{energy=1,multiple=1}"), context, verify_each=True)
     assert operators(model) == ["Conv", "Conv"]
-    (layer,) = context.notes[0].to_json()["layers"]  # type: ignore[misc]  # plain JSON data
+    (layer,) = context.notes[0].to_json()["layers"]
     assert layer["ranks"] == (7,)
     assert layer["macs_before"] == 64 * 48 * 9
     assert layer["macs_after"] == 7 * (48 + 64) * 9
@@ -152,7 +152,7 @@ def test_all_energy_of_tucker_s_core_is_kept_at_its_ranks() -> None:
     expected = evaluate(model, feeds)
     run_pipeline(model, parse_pipeline("low-rank{energy=1,multiple=1,scheme=tucker}"), context, verify_each=True)
     assert operators(model) == ["Conv"] * 3
-    assert context.notes[0].to_json()["layers"][0]["ranks"] == (5, 6)  # type: ignore[index]  # plain JSON data
+    assert context.notes[0].to_json()["layers"][0]["ranks"] == (5, 6)
     assert relative_error(evaluate(model, feeds)[0], expected[0]) <= TOLERANCE
 
 
@@ -217,7 +217,7 @@ def test_counts_agree_with_an_independent_count(options: str) -> None:
     before = count(model)
     run_pipeline(model, parse_pipeline(f"low-rank{{{options}}}"), context, verify_each=True)
     after = count(model)
-    layers: list[dict[str, Any]] = context.notes[0].to_json()["layers"]  # type: ignore[assignment]  # plain JSON data
+    layers: list[dict[str, Any]] = context.notes[0].to_json()["layers"]
     assert sum(layer["scheme"] is not None for layer in layers) >= 5
     assert sum(n["parameters_before"] - n["parameters_after"] for n in layers) == before[0] - after[0] > 0
     assert sum(n["macs_before"] for n in layers) == before[1]
@@ -253,7 +253,7 @@ def reasons(model: ir.Model, options: str = "multiple=1", context: Context | Non
     assert ir.to_proto(model).SerializeToString() == before
     note = context.notes[0]
     assert "nothing to do" in note.lines()[0]
-    layers: list[dict[str, Any]] = note.to_json()["layers"]  # type: ignore[assignment]  # plain JSON data
+    layers: list[dict[str, Any]] = note.to_json()["layers"]
     assert all(layer["scheme"] is None for layer in layers)
     assert all(f"{layer['name']} stays: {layer['reason']}" in "\n".join(note.lines()) for layer in layers)
     return {layer["name"]: layer["reason"] for layer in layers}
@@ -324,11 +324,11 @@ def test_gain_saves_what_was_asked_for_where_least_is_lost() -> None:
     model, context = parse(text, w=draw(64, 64, seed=3), v=easy), Context("phone", 8, parameters_of)
     run_pipeline(model, parse_pipeline("low-rank{gain=0.3}"), context, verify_each=True)
     note = context.notes[0].to_json()
-    hard, cheap = note["layers"]  # type: ignore[misc]  # plain JSON data
+    hard, cheap = note["layers"]
     assert hard["reason"] == "others gain more for less"
     assert cheap["ranks"] == (8,)
     assert note["after_us"] == parameters_of(model) == 64 * 64 + 2 * 8 * 64
-    assert note["after_us"] <= 0.7 * note["before_us"]  # type: ignore[operator]  # a number
+    assert note["after_us"] <= 0.7 * note["before_us"]
     assert "asked for -30 %" in context.notes[0].lines()[1]
 
 
@@ -336,8 +336,8 @@ def test_gain_takes_all_there_is_where_more_is_asked_for() -> None:
     model, context = one_layer(), Context("phone", 8, parameters_of)
     run_pipeline(model, parse_pipeline("low-rank{gain=0.9}"), context)
     note = context.notes[0].to_json()
-    assert note["layers"][0]["gain_us"] > 0  # type: ignore[index]  # plain JSON data
-    assert note["after_us"] > 0.1 * note["before_us"]  # type: ignore[operator]  # a number
+    assert note["layers"][0]["gain_us"] > 0
+    assert note["after_us"] > 0.1 * note["before_us"]
 
 
 @pytest.mark.parametrize("rule", ["energy=0.8", "ratio=0.5", "gain=0.1"])
@@ -349,7 +349,7 @@ def test_auto_is_at_least_as_good_as_each_scheme(rule: str) -> None:
         model, context = parse(text, w=smooth.astype(np.float32)), Context("phone", 8, parameters_of)
         assert run_pipeline(model, parse_pipeline(f"low-rank{{{rule},scheme={scheme}}}"), context)[0].modified
         note = context.notes[0].to_json()
-        layer = note["layers"][0]  # type: ignore[index]  # plain JSON data
+        layer = note["layers"][0]
         after[scheme] = layer["weight_error"] if rule.startswith("ratio") else note["after_us"]
     if not rule.startswith("gain"):  # there the least energy is lost that saves enough, which may save less
         assert after["auto"] == min(after.values())

@@ -39,7 +39,7 @@ def compressed(model: ir.Model, options: str, data: Calibration | None) -> tuple
     """A compressed copy, and the notes of its layers."""
     copy, context = model.clone(), Context(calibration=data)
     run_pipeline(copy, parse_pipeline(f"low-rank{{{options}}}"), context, verify_each=True)
-    layers: list[dict[str, Any]] = context.notes[0].to_json()["layers"]  # type: ignore[assignment]  # plain JSON data
+    layers: list[dict[str, Any]] = context.notes[0].to_json()["layers"]
     return copy, layers
 
 

@@ -229,7 +229,7 @@ def two_layers_weight() -> Array:
 def test_a_layer_keeps_a_multiple_of_the_vector_width() -> None:
     model, context = two_layers(), Context(block=4)
     assert not run_pipeline(model, parse_pipeline("prune-channels{ratio=0.5}"), context)[0].modified
-    first, last = context.notes[0].to_json()["groups"]  # type: ignore[misc]  # plain JSON data
+    first, last = context.notes[0].to_json()["groups"]
     assert first["reason"] == "4 channels leave no multiple of 4 to remove"
     assert last["reason"] == "the model's output 'y' has it"
 
@@ -237,7 +237,7 @@ def test_a_layer_keeps_a_multiple_of_the_vector_width() -> None:
 def test_a_group_without_gain_stays() -> None:
     context = Context("phone", 1, lambda model: 100.0)
     assert not run_pipeline(two_layers(), parse_pipeline("prune-channels{ratio=0.5}"), context)[0].modified
-    assert "no gain on phone" in context.notes[0].to_json()["groups"][0]["reason"]  # type: ignore[index]  # JSON data
+    assert "no gain on phone" in context.notes[0].to_json()["groups"][0]["reason"]
 
 
 def test_channels_that_lie_unequally_often_in_a_weight_stay() -> None:
@@ -247,7 +247,7 @@ def test_channels_that_lie_unequally_often_in_a_weight_stay() -> None:
     }"""
     model, context = parse(text, w=draw(8, 3, 1, 1), v=draw(4, 3, 1, 1), u=draw(5, 3, 1, 1)), Context()
     assert not run_pipeline(model, parse_pipeline("prune-channels{multiple=1}"), context)[0].modified
-    first, _ = context.notes[0].to_json()["groups"]  # type: ignore[misc]  # plain JSON data
+    first, _ = context.notes[0].to_json()["groups"]
     assert "lie unequally often" in first["reason"]
 
 

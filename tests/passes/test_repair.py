@@ -95,7 +95,7 @@ def test_the_correction_is_that_of_least_squares() -> None:
     assert 0.05 < optimum < 0.9
     assert error(original, model, samples) == pytest.approx(optimum, rel=1e-3)
     note = context.notes[-1].to_json()
-    (layer,) = note["layers"]  # type: ignore[misc]  # plain JSON data
+    (layer,) = note["layers"]
     assert layer["after"] == pytest.approx(optimum, rel=0.1)  # on held-out samples
     assert layer["before"] > layer["after"]
 
@@ -110,10 +110,10 @@ def test_random_networks(layers: list[str], seed: int) -> None:
     passes = parse_pipeline("prune-channels{ratio=0.4,multiple=1},repair")
     run_pipeline(model, passes, context, verify_each=True)
     notes = context.notes[-1].to_json()["layers"]
-    for note in notes:  # type: ignore[attr-defined]  # plain JSON data
+    for note in notes:
         assert note["after"] < note["before"] or note["reason"]
-    if notes and notes[-1]["name"] == "Gemm":  # type: ignore[index]  # it makes the output
-        assert error(original, model, samples) <= 1.05 * notes[-1]["after"]  # type: ignore[index]
+    if notes and notes[-1]["name"] == "Gemm":  # it makes the output
+        assert error(original, model, samples) <= 1.05 * notes[-1]["after"]
 
 
 def test_pruning_twice_and_repairing_once() -> None:
