@@ -44,6 +44,14 @@ def operand(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if index < len(node.inputs) else None
 
 
+def required(node: ir.Node, index: int) -> ir.Value:
+    """Input `index` of a node whose operator cannot do without."""
+    value = operand(node, index)
+    if value is None:
+        raise InternalError("missing-input", f"{node.op_type} has no input {index}", node=node.name)
+    return value
+
+
 def attribute(node: ir.Node, name: str, default: Any) -> Any:
     """Value of an attribute (sequences as tuples), or `default`."""
     found = node.attributes.get(name)

@@ -69,8 +69,9 @@ class Repair(Pass):
     def run(self, model: ir.Model, context: Context) -> bool:
         samples = self._samples(context.calibration)
         notes: list[LayerNote] = []
-        for wave in _waves(model.graph, context.origin):
-            notes.extend(self._correct(model, context.origin, wave, samples))
+        if (original := context.origin.model) is not None:
+            for wave in _waves(model.graph, original, context.origin):
+                notes.extend(self._correct(model, original, context.origin, wave, samples))
         context.notes.append(RepairNote(str(self), len(samples), tuple(notes)))
         return any(note.reason is None for note in notes)
 
@@ -85,17 +86,21 @@ class Repair(Pass):
         return list(islice(calibration, self.samples or None))
 
     def _correct(
-        self, model: ir.Model, origin: Origin, wave: Sequence[Layer], samples: Sequence[dict[str, Array]]
+        self,
+        model: ir.Model,
+        original_model: ir.Model,
+        origin: Origin,
+        wave: Sequence[Layer],
+        samples: Sequence[dict[str, Array]],
     ) -> Iterator[LayerNote]:
         """Correct layers none of which reads what another one makes."""
-        assert origin.model is not None  # there would be no wave
         random = np.random.default_rng(self.seed)
         regressions = [_regression(layer) for layer in wave]
         results = [_name(layer.result) for layer in wave]
         names = [*results, *(_name(layer.data) for layer in wave)]
         for part in ("fitted", "held_out"):
             own = [sample for i, sample in enumerate(samples) if (i % FEWEST == FEWEST - 1) == (part == "held_out")]
-            wanted = _stacked(activations(origin.model, results, own))
+            wanted = _stacked(activations(original_model, results, own))
             found = _stacked(activations(model, names, own))
             for original, actual in zip(wanted, found, strict=True):
                 for layer, regression, result in zip(wave, regressions, results, strict=True):
@@ -115,11 +120,9 @@ class Repair(Pass):
             yield LayerNote(layer.node.name or "", before, after, reason)
 
 
-def _waves(graph: ir.Graph, origin: Origin) -> list[list[Layer]]:
+def _waves(graph: ir.Graph, original_model: ir.Model, origin: Origin) -> list[list[Layer]]:
     """The layers whose results the original has: each in a wave behind those that it depends on."""
-    if origin.model is None:
-        return []
-    original = {value.name: value for node in origin.model.graph for value in node.outputs}
+    original = {value.name: value for node in original_model.graph for value in node.outputs}
     depth: dict[ir.Value, int] = dict.fromkeys(graph.inputs, 0)
     waves: list[list[Layer]] = []
     for node in graph:

@@ -17,10 +17,10 @@ from hetpart.errors import HetpartError, InternalError
 def main() -> None:
     """Runs the command line and exits."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up as after Ctrl-C
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(run_command(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
     """Runs one command; returns its exit code. ``--debug`` anywhere lets tracebacks through."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime would report its use to its makers
     debug = "--debug" in arguments

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.passes.edit import Array, attribute, constant, is_float, is_operator, operand, shape_of
+from hetpart.passes.edit import Array, attribute, constant, is_float, is_operator, operand, required, shape_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,21 +65,33 @@ def find_layers(graph: ir.Graph) -> Iterator[Layer | Passed]:
     """All convolutions and products, in the order of the graph."""
     for node in graph:
         if is_operator(node, "Conv", "ConvTranspose", "Gemm", "MatMul"):
-            reason = _obstacle(node)
-            yield _layer(node) if reason is None else Passed(node, reason)
+            yield _layer(node)
 
 
-def _obstacle(node: ir.Node) -> str | None:
+def _layer(node: ir.Node) -> Layer | Passed:
+    weight = constant(operand(node, 1))
+    if weight is None:
+        return Passed(node, _unknown(node))
+    if reason := _obstacle(node, weight):
+        return Passed(node, reason)
+    before, after = shape_of(required(node, 0)), shape_of(node.outputs[0])
+    if node.op_type == "Conv":
+        return Layer(node, weight, before[0], (before[2:], after[2:]))
+    return Layer(node, weight.T, math.prod(before[:-1]), ((), ()))
+
+
+def _unknown(node: ir.Node) -> str:
+    """Why there is no weight to split."""
+    if is_operator(required(node, 1).producer(), "DequantizeLinear"):
+        return "its weight is quantised"
+    constant_first = constant(operand(node, 0)) is not None
+    return "its constant is the left operand" if constant_first else "its weight is not constant"
+
+
+def _obstacle(node: ir.Node, weight: Array) -> str | None:
     """Why the layer stays as it is; None if it may be split."""
     if node.op_type == "ConvTranspose":
         return "a transposed convolution"
-    weight = constant(operand(node, 1))
-    if weight is None:
-        maker = node.inputs[1].producer() if node.inputs[1] is not None else None
-        if is_operator(maker, "DequantizeLinear"):
-            return "its weight is quantised"
-        constant_first = constant(operand(node, 0)) is not None
-        return "its constant is the left operand" if constant_first else "its weight is not constant"
     if not is_float(node.inputs[1]):
         return "its weight is not of floating point"
     if attribute(node, "auto_pad", "NOTSET") != "NOTSET" or (node.op_type == "Gemm" and node.attributes):
@@ -94,13 +106,3 @@ def _obstacle(node: ir.Node) -> str | None:
     if not np.isfinite(weight).all():
         return "its weight has NaN or infinity"
     return None if weight.any() else "its weight is all zeros"
-
-
-def _layer(node: ir.Node) -> Layer:
-    data, weight = node.inputs[0], constant(node.inputs[1])
-    assert data is not None  # `_obstacle` looked
-    assert weight is not None
-    before, after = shape_of(data), shape_of(node.outputs[0])
-    if node.op_type == "Conv":
-        return Layer(node, weight, before[0], (before[2:], after[2:]))
-    return Layer(node, weight.T, math.prod(before[:-1]), ((), ()))

@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from hetpart.calibration import Calibration, activations
-from hetpart.passes.edit import Array, Editor, attribute, shape_of
+from hetpart.passes.edit import Array, Editor, attribute, dtype_of, required, shape_of
 from hetpart.passes.lowrank.layers import Layer
-from hetpart.passes.lowrank.whiten import CONSTANT, data_of, rows_of, thinned
+from hetpart.passes.lowrank.whiten import CONSTANT, rows_of, thinned
 
 PROBE_NUMBERS = 1 << 26
 """Numbers in the weights of one measurement: 256 MiB of float32, far below what a message of ONNX can hold."""
@@ -104,11 +104,8 @@ def _parts(products: Mapping[Layer, Sequence[Array]]) -> Iterator[list[Layer]]:
 def _probe(editor: Editor, node: ir.Node, weight: Array) -> str:
     """A node beside `node` that does the same with another weight and no bias; the name of its output."""
     image = node.op_type == "Conv"
-    data, old = data_of(node), node.inputs[1]
-    assert old is not None  # a layer has a weight
-    assert old.dtype is not None  # and every value a type
-    value = np.ascontiguousarray(weight if image else weight.T, old.dtype.numpy())
-    inputs = [data, editor.constant(f"{node.name}/probe", value)]
+    value = np.ascontiguousarray(weight if image else weight.T, dtype_of(required(node, 1)).numpy())
+    inputs = [required(node, 0), editor.constant(f"{node.name}/probe", value)]
     attributes = {name: attribute(node, name, None) for name in node.attributes}
     shape = shape_of(node.outputs[0])
     return editor.insert(node, node.op_type if image else "MatMul", inputs, attributes, shape=shape).name or ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.passes.edit import Array, Editor, attribute, constant, operand, shape_of
+from hetpart.passes.edit import Array, Editor, attribute, constant, dtype_of, operand, required, shape_of
 from hetpart.passes.lowrank.decompose import Factor
 
 
@@ -24,11 +24,7 @@ def substitute(
     bias, by an Add behind a MatMul, which has none. The weights are rounded to the dtype of the layer's; without any
     the constants only claim their shape: enough to predict what it costs.
     """
-    data, old = node.inputs[0], node.inputs[1]
-    assert data is not None  # a layer has both
-    assert old is not None
-    assert old.dtype is not None
-    dtype = old.dtype.numpy()
+    data, dtype = required(node, 0), dtype_of(required(node, 1)).numpy()
     image = node.op_type == "Conv"
     for index, factor in enumerate(factors):
         weight = np.broadcast_to(np.zeros((), dtype), factor.shape) if weights is None else weights[index].astype(dtype)

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from hetpart.calibration import Calibration, activations
 from hetpart.errors import HetpartError
-from hetpart.passes.edit import Array, attribute
+from hetpart.passes.edit import Array, attribute, required
 from hetpart.passes.lowrank.decompose import Decomposition, Ranks
 from hetpart.passes.lowrank.layers import Layer
 
@@ -61,7 +61,7 @@ def metrics(model: ir.Model, layers: Sequence[Layer], calibration: Calibration) 
     """The metric of every layer's input on the samples."""
     readers: dict[str, list[Layer]] = {}
     for layer in layers:
-        readers.setdefault(data_of(layer.node).name or "", []).append(layer)
+        readers.setdefault(required(layer.node, 0).name or "", []).append(layer)
     moments: dict[Layer, Array] = {}
     for found in activations(model, readers, thinned(calibration, layers)):
         for name, data in found.items():
@@ -85,13 +85,6 @@ def thinned(calibration: Calibration, layers: Iterable[Layer]) -> Iterator[dict[
     allowed = SAMPLED_MACS / max(1, sum(layer.macs for layer in layers))
     most = int(min(max(allowed, LEAST_SAMPLES), MOST_SAMPLES))
     return islice(calibration, 0, None, -(-len(calibration) // most))
-
-
-def data_of(node: ir.Node) -> ir.Value:
-    """What a layer's node reads."""
-    data = node.inputs[0]
-    assert data is not None  # a layer reads something
-    return data
 
 
 def _steps(layer: Layer) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from hetpart.calibration import Calibration, activations
 from hetpart.errors import HetpartError
 from hetpart.passes.canonical_layers import BN_SCALE
-from hetpart.passes.edit import Array, is_operator, shape_of
+from hetpart.passes.edit import Array, is_operator, required, shape_of
 from hetpart.passes.pruning.groups import Group
 from hetpart.passes.pruning.labels import Role
 
@@ -64,8 +64,7 @@ def _squares(model: ir.Model, groups: Iterable[Group], calibration: Calibration)
 def _data(node: ir.Node) -> tuple[ir.Value, int]:
     """What the weights of a node are multiplied with, and the axis of its channels, counted from the end."""
     constant_first = node.inputs[0] is not None and node.inputs[0].is_initializer()
-    value = node.inputs[1 if constant_first else 0]
-    assert value is not None  # the operator has two inputs
+    value = required(node, 1 if constant_first else 0)
     if is_operator(node, "Conv", "ConvTranspose"):
         return value, 1 - len(shape_of(value))
     return value, -2 if constant_first else -1

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.passes.edit import Array, Editor, constant, is_operator, operand, shape_of
+from hetpart.passes.edit import Array, Editor, constant, dtype_of, is_operator, operand, shape_of
 
 Places = np.ndarray[Any, np.dtype[np.int64]]
 """Some positions of an output: flat indices over the runs and all axes but the channels."""
@@ -93,7 +93,6 @@ def _add(editor: Editor, node: ir.Node, index: int, delta: Array) -> None:
     if old is not None:
         editor.update(node, index, (old.astype(np.float64) + delta.reshape(old.shape)).astype(old.dtype))
     else:
-        dtype = node.outputs[0].dtype
-        assert dtype is not None  # every value is typed
+        dtype = dtype_of(node.outputs[0])
         node.resize_inputs(index + 1)
         node.replace_input_with(index, editor.constant(f"{node.name}/bias", delta.reshape(-1).astype(dtype.numpy())))

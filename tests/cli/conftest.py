@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hetpart.cli import run
+from hetpart.cli import run_command
 from tests.cli.support import Cli, Result, write_tiny
 
 
@@ -44,7 +44,7 @@ def gpu_bundle(tiny: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory
 def _compiled(model: Path, output: Path, cache: Path, *options: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(cache))
-        assert run(["compile", str(model), "-o", str(output), *options]) == 0
+        assert run_command(["compile", str(model), "-o", str(output), *options]) == 0
     return output
 
 
@@ -69,7 +69,7 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
 
     def invoke(*arguments: object) -> Result:
         capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
+        code = run_command([str(argument) for argument in arguments])
         return Result(code, *capfd.readouterr())
 
     return invoke

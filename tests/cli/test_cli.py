@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import hetpart
-from hetpart.cli import run
+from hetpart.cli import run_command
 from hetpart.cli.app import app
 from tests.cli.support import Cli, Result
 
@@ -65,7 +65,7 @@ def test_our_own_faults_are_exit_code_3(refused: Cli, host_bundle: Path, monkeyp
     assert "RuntimeError: out of cheese" in result.err
     assert "please report it" in result.err
     with pytest.raises(RuntimeError, match="out of cheese"):
-        run(["inspect", str(host_bundle), "--debug"])
+        run_command(["inspect", str(host_bundle), "--debug"])
 
 
 def test_debug_shows_a_plain_traceback(tmp_path: Path) -> None:
@@ -141,8 +141,8 @@ def test_without_opencl_and_without_a_cpu_plan(cli: Cli, tiny: Path, folder: Pat
 
 def test_verbs_start_without_the_heavy_libraries() -> None:
     script = (
-        "import json, sys; from hetpart.cli import run\n"
-        "code = run(sys.argv[1:]); sys.stderr.write(json.dumps([code, sorted(sys.modules)]))"
+        "import json, sys; from hetpart.cli import run_command\n"
+        "code = run_command(sys.argv[1:]); sys.stderr.write(json.dumps([code, sorted(sys.modules)]))"
     )
     for arguments in (["--help"], ["compile", "--help"], ["targets"], ["targets", "sd855"], ["cache"], ["--version"]):
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)

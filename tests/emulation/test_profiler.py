@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from hetpart.bundle.toolchain import RUNTIME, zig
-from hetpart.cli import run
+from hetpart.cli import run_command
 from hetpart.errors import HetpartError
 from hetpart.runtime.emulate import default_sysroot, require_emulation
 from tests.cli.support import write_tiny
@@ -135,4 +135,4 @@ def executable(path: Path, text: str) -> None:
 
 
 def cli(*words: str) -> int:
-    return run(list(words))
+    return run_command(list(words))
