@@ -6,7 +6,7 @@ OUT ?= out
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 bench-predicted fallback-report cost-report compression-report cost-tables placements-report clean
+.PHONY: help venv demo test fuzz test-slow test-emulated conformance sysroot lint type bench bench-all bench-engines bench-aarch64 bench-predicted fallback-report cost-report compression-report cost-tables placements-report clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ demo: $(BIN)/hetpart ## compile ResNet-50 for a Snapdragon 855 and for this mach
 
 test: $(BIN)/hetpart ## run the tests that need nothing but PyPI packages
 	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not slow and not emulated" -q
+
+fuzz: $(BIN)/hetpart ## run the property tests on new random cases (`make test` always takes the same)
+	$(BIN)/python -m pytest $(TESTS) -n 2 -m "hypothesis and not slow and not emulated" --hypothesis-profile=random -q
 
 test-slow: $(BIN)/hetpart ## run the tests on the large models as well
 	$(BIN)/python -m pytest $(TESTS) -n 2 -m "not emulated" -q

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: golden texts."""
+"""For all tests: golden texts, and which cases property tests draw."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same cases in every run, so that a run says something about the change and not about luck; `make fuzz` draws new ones.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("random", derandomize=False, print_blob=True)
+settings.load_profile("fixed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -48,7 +48,7 @@ def test_shapes(run_kernel: RunKernel, a: tuple[int, ...], b: tuple[int, ...], o
     check(run_kernel, a, b, operand)
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_any_product(run_kernel: RunKernel, data: st.DataObject) -> None:
     batch = tuple(data.draw(st.lists(st.integers(1, 4), max_size=3)))
