@@ -96,7 +96,7 @@ def _rounds(graph: UnitGraph) -> bool:
     )
 
 
-_EXACT = frozenset({"concat", "pool", "repack", "transpose", "view"})
+_EXACT = frozenset({"channels", "concat", "pool", "repack", "transpose", "view"})
 """Kinds that compute nothing that could be rounded."""
 
 

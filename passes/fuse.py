@@ -1,14 +1,16 @@
 """fuse: canonical model -> `UnitGraph`, the DAG of kernels-to-be.
 
-What computes in integers is taken out first (hetpart.passes.quantised). Then three sweeps. Anchors that take an
+What computes in integers is taken out first (hetpart.passes.quantised), then what only moves channels
+(hetpart.passes.channels). Then three sweeps. Anchors that take an
 epilogue (convolutions, products, instance norm) absorb the elementwise chain behind them, the deepest anchor first: of
 two convolutions joined by a residual Add the one at the end of the longer path takes it, so that the shorter branch
 stays free to run beside the longer one on another processor. What is left of the elementwise nodes forms chains of its
 own. Every other node is a unit alone.
 
 No sweep can make a cycle: a unit is a chain (or the x * sigmoid(x) diamond) whose inner values nobody else reads, so
-whatever leaves it leaves from its last node, and a cycle of units would be a cycle of nodes. For the same reason the
-units are in topological order when sorted by the position of their last node.
+whatever leaves it leaves from its last node, and a cycle of units would be a cycle of nodes. A channel move may end in
+several nodes, but what it reads enters at its first, before all of them. For the same reason the units are in
+topological order when sorted by the position of the node that makes their first output.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import onnx_ir as ir
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.units import TensorType, Unit, UnitGraph
+from hetpart.passes.channels import channel_move
 from hetpart.passes.edit import shape_of
 from hetpart.passes.kinds import kind_of
 from hetpart.passes.quantised import Match, chain, match
@@ -69,6 +72,9 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
         if (found := match(node)) is not None and _one_zero_point(found, zero_points):
             add_match(found)
     if epilogues:
+        for node in nodes:
+            if node not in taken and (move := channel_move(node)) is not None and taken.isdisjoint(move.nodes):
+                add(replace(_unit("channels", move.nodes, move.inputs, (), move.outputs), picks=move.picks))
         for node in _deepest_first(nodes):
             if node not in taken and kinds[node] in _ANCHORS:
                 add(_chain(kinds[node], (node,), node.inputs, (), node.outputs[0], taken))
@@ -88,8 +94,8 @@ def fuse(model: ir.Model, *, epilogues: bool = True) -> UnitGraph:
             add(_chain("eltwise", first.nodes, (acc,), first.steps, first.result, taken))
         else:
             add(_unit("eltwise", first.nodes, (acc,), first.steps, (first.result,)))
-    order = {node: position for position, node in enumerate(nodes)}
-    units.sort(key=lambda unit: max(order[node] for node in unit.nodes))
+    order = {value.name: position for position, node in enumerate(nodes) for value in node.outputs}
+    units.sort(key=lambda unit: min((order[value] for value in unit.outputs), default=len(nodes)))
     return UnitGraph(model, {unit.name: unit for unit in units}, _types(model.graph))
 
 

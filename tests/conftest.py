@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# The same cases in every run, so that a run says something about the change and not about luck; `make fuzz` draws new ones.
+# The same cases in every run, so that it tells something about the change, not about luck; `make fuzz` draws new ones.
 settings.register_profile("fixed", derandomize=True)
 settings.register_profile("random", derandomize=False, print_blob=True)
 settings.load_profile("fixed")

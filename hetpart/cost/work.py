@@ -45,6 +45,8 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
     read += _constant_bytes(unit, graph) // (2 if half else 1)
     if unit.nodes and unit.anchor.op_type in _PARTIAL_READERS:
         read = min(read, written + sum(_indices_bytes(value, graph) for value in unit.anchor.inputs[1:]))
+    elif unit.kind == "channels":
+        read = min(read, written)
     kernel_class = _kernel_class(unit, macs, graph)
     return Work(
         macs=macs,

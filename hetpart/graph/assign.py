@@ -29,7 +29,7 @@ CHANNELS_FIRST = (0, 3, 1, 2)
 """Transposition of NHWC to NCHW."""
 
 _BLOCKED = frozenset(
-    {"conv", "conv_transpose", "pool", "global_pool", "instance_norm", "resize", "pad", "qconv", "qpool"}
+    {"channels", "conv", "conv_transpose", "pool", "global_pool", "instance_norm", "resize", "pad", "qconv", "qpool"}
 )
 _FLEXIBLE = frozenset({"eltwise", "concat", "qeltwise"})
 

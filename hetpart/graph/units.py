@@ -30,6 +30,7 @@ KINDS = (
     "instance_norm",
     "eltwise",  # only epilogue steps, applied to the first input
     "concat",
+    "channels",  # chains of Concat, channel shuffle, Split, Slice, Gather: `Unit.picks` says which channels
     "resize",
     "pad",
     "transpose",
@@ -42,6 +43,9 @@ KINDS = (
     "other",  # everything else, through TVM's importer
 )
 
+
+Picks = tuple[tuple[int, int], ...]
+"""Where each channel of a map comes from: (number of the unit's input, channel there)."""
 
 _CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 
@@ -73,6 +77,7 @@ class Unit:
         steps: the epilogue, in order (for ``eltwise``: all of it).
         operands: the value (activation or initialiser) behind each operand index of `steps`.
         quantised: what the kinds with a q compute in integers.
+        picks: of each output, for ``channels``.
     """
 
     name: str
@@ -83,6 +88,7 @@ class Unit:
     steps: tuple[Step, ...] = ()
     operands: tuple[str, ...] = ()
     quantised: Quantised | None = None
+    picks: tuple[Picks, ...] = ()
 
     @property
     def anchor(self) -> ir.Node:

@@ -23,6 +23,7 @@ from hetpart.graph.units import Unit
 from hetpart.kernels.coordinates import resize_lines
 from hetpart.kernels.select_quantised import quantised_spec
 from hetpart.kernels.spec import (
+    ChannelsSpec,
     ConcatSpec,
     ConvSpec,
     ConvTransposeSpec,
@@ -265,6 +266,20 @@ def _concat(at: Context) -> tuple[KernelCall, ...]:
     return tuple(calls)
 
 
+def _channels(at: Context) -> tuple[KernelCall, ...]:
+    calls = []
+    for value, picks in zip(at.unit.outputs, at.unit.picks, strict=True):
+        read = sorted({number for number, _ in picks})
+        names = tuple(at.unit.inputs[number] for number in read)
+        spec = ChannelsSpec(
+            tuple(at.blocked(name) for name in names),
+            at.blocked(value),
+            tuple((read.index(number), channel) for number, channel in picks),
+        )
+        calls.append(KernelCall(spec, names, (value,)))
+    return tuple(calls)
+
+
 def _repack(at: Context) -> tuple[KernelCall, ...]:
     source = at.unit.inputs[0]
     return (KernelCall(RepackSpec(at.layout(source), at.out), (source,), (at.output,)),)
@@ -338,6 +353,7 @@ def _quantised(at: Context) -> tuple[KernelCall, ...]:
 
 
 _SELECTORS: dict[str, Callable[[Context], tuple[KernelCall, ...]]] = {
+    "channels": _channels,
     "concat": _concat,
     "conv": _convolution,
     "conv_transpose": _convolution,

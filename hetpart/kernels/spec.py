@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Layout, Plain, channels_last
+from hetpart.graph.units import Picks
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,19 @@ class ConcatSpec(Spec):
     xs: tuple[Plain, ...]
     out: Plain
     axis: int
+
+    @property
+    def inputs(self) -> tuple[Layout, ...]:
+        return self.xs
+
+
+@dataclass(frozen=True)
+class ChannelsSpec(Spec):
+    """Channel ``i`` of `out` is the channel of the input that ``picks[i]`` says; any dtype, the same in all maps."""
+
+    xs: tuple[Blocked, ...]
+    out: Blocked
+    picks: Picks
 
     @property
     def inputs(self) -> tuple[Layout, ...]:

@@ -13,7 +13,7 @@ from hetpart.graph.layout import Blocked
 from hetpart.graph.units import Unit
 from hetpart.targets.schema import OpenclCodegen, Processor
 
-_KINDS = frozenset({"conv", "eltwise", "global_pool", "instance_norm", "pad", "pool", "repack", "resize"})
+_KINDS = frozenset({"channels", "conv", "eltwise", "global_pool", "instance_norm", "pad", "pool", "repack", "resize"})
 """Kinds of units with kernels for private memory. Concatenations in place need none, those that copy write lanes."""
 
 

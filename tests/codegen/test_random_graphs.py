@@ -44,7 +44,8 @@ class Network:
 
     def grow(self) -> None:
         value, channels = self.draw(st.sampled_from(self.maps[-4:]))
-        kind = self.draw(st.sampled_from(["conv", "conv", "depthwise", "pool", "act", "add", "concat", "scale"]))
+        kinds = ["conv", "conv", "depthwise", "pool", "act", "add", "concat", "scale", "channels"]
+        kind = self.draw(st.sampled_from(kinds))
         if kind == "conv":
             kernel, dilation = self.draw(st.sampled_from([(1, 1), (3, 1), (3, 2)]))
             out = self.draw(st.sampled_from([4, 8, 20, 32]))
@@ -64,10 +65,30 @@ class Network:
         elif kind == "concat":
             other, more = self.draw(st.sampled_from(self.maps))
             self.add("Concat", [value, other], channels + more, axis=1)
+        elif kind == "channels":
+            self.move_channels(value, channels)
         else:
             self.add("GlobalAveragePool", [value], channels)
             pooled, _ = self.maps.pop()
             self.add("Mul", [value, pooled], channels)
+
+    def move_channels(self, value: str, channels: int) -> None:
+        """A channel shuffle where the channels can be halved, and half of them."""
+        if channels % 2 == 0:
+            for op, argument in (("Reshape", (1, 2, channels // 2, self.size, -1)), ("Transpose", ()), ("Reshape", ())):
+                inputs = [value]
+                if op == "Reshape":
+                    inputs.append(self.integers(*(argument or (1, channels, self.size, self.size))))
+                self.add(op, inputs, channels, **({"perm": [0, 2, 1, 3, 4]} if op == "Transpose" else {}))
+                value, _ = self.maps.pop()
+        first, step = self.draw(st.sampled_from([(0, 1), (channels // 2, 1), (channels // 3, 2)]))
+        bounds = [self.integers(number) for number in (first, channels, 1, step)]
+        self.add("Slice", [value, *bounds], len(range(first, channels, step)))
+
+    def integers(self, *numbers: int) -> str:
+        name = f"i{len(self.weights)}"
+        self.weights.append(numpy_helper.from_array(np.array(numbers, np.int64), name))
+        return name
 
     def model(self) -> onnx.ModelProto:
         read = {name for node in self.nodes for name in node.input}

@@ -11,6 +11,7 @@ from typing import cast
 from hetpart.errors import InternalError
 from hetpart.kernels.kernel import CpuGenerator
 from hetpart.kernels.spec import (
+    ChannelsSpec,
     ConcatSpec,
     ConvSpec,
     ConvTransposeSpec,
@@ -34,6 +35,7 @@ from hetpart.kernels.spec import (
 )
 
 GENERATORS: dict[type[Spec], str] = {
+    ChannelsSpec: "channels",
     ConcatSpec: "concat",
     ConvSpec: "conv",
     ConvTransposeSpec: "conv_transpose",

@@ -17,6 +17,7 @@ from hetpart.errors import HetpartError
 from hetpart.graph.layout import Blocked, Layout
 from hetpart.kernels.kernel import OpenclGenerator
 from hetpart.kernels.opencl import (
+    channels,
     concat,
     conv,
     conv_transpose,
@@ -34,6 +35,7 @@ from hetpart.kernels.opencl import (
     transpose,
 )
 from hetpart.kernels.spec import (
+    ChannelsSpec,
     ConcatSpec,
     ConvSpec,
     ConvTransposeSpec,
@@ -53,6 +55,7 @@ from hetpart.kernels.spec import (
 )
 
 GENERATORS: dict[type[Spec], OpenclGenerator] = {
+    ChannelsSpec: channels,
     ConcatSpec: concat,
     ConvSpec: conv,
     ConvTransposeSpec: conv_transpose,
@@ -73,7 +76,17 @@ GENERATORS: dict[type[Spec], OpenclGenerator] = {
 
 _MOVES_DATA = (ConcatSpec, TransposeSpec)
 
-_HALF = (ConvSpec, EltwiseSpec, GlobalPoolSpec, InstanceNormSpec, PadSpec, PoolSpec, RepackSpec, ResizeSpec)
+_HALF = (
+    ChannelsSpec,
+    ConvSpec,
+    EltwiseSpec,
+    GlobalPoolSpec,
+    InstanceNormSpec,
+    PadSpec,
+    PoolSpec,
+    RepackSpec,
+    ResizeSpec,
+)
 """Specs whose maps may be stored in float16 and in images; they compute in float32 all the same."""
 
 

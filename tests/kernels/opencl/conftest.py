@@ -168,7 +168,8 @@ def in_memory(spec: Any, memory: str) -> Any:
             return Image.of(layout, dtype, first=2)
         return replace(layout, dtype=dtype)
 
-    changes = {"x": moved(spec.x), "out": moved(spec.out)}
+    reads = {"xs": tuple(map(moved, spec.xs))} if hasattr(spec, "xs") else {"x": moved(spec.x)}
+    changes = {**reads, "out": moved(spec.out)}
     if getattr(spec, "operands", ()):
         changes["operands"] = tuple(map(moved, spec.operands))
     return replace(spec, **changes)
