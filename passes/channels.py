@@ -52,7 +52,7 @@ def channel_move(node: ir.Node) -> ChannelMove | None:
         if first is None or not is_operator(node, "Reshape", *_SELECTORS):
             return None
         sources, value, nodes = [first], first, []
-    if not all(_is_map(source) for source in sources) or not any(_in_blocks(source) for source in sources):
+    if not all(_is_map(source) for source in sources) or not any(in_blocks(source) for source in sources):
         return None
     inputs = tuple(dict.fromkeys(sources))
     picks: Picks = tuple((inputs.index(each), channel) for each in sources for channel in range(shape_of(each)[1]))
@@ -86,7 +86,7 @@ def _is_map(value: ir.Value) -> bool:
     return activation and len(shape_of(value)) == 4 and 0 not in shape_of(value)
 
 
-def _in_blocks(value: ir.Value) -> bool:
+def in_blocks(value: ir.Value) -> bool:
     """Whether a kernel writes `value` in channel blocks; looks through what keeps the form of its first input."""
     while (node := value.producer()) is not None and _is_map(value):
         if node.op_type in _MAKES_MAPS and node.domain == "":

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from hetpart.passes.edit import attribute, constant, integers, normalised_axes, operand, shape_of
+from hetpart.passes.channels import in_blocks
+from hetpart.passes.edit import attribute, constant, integers, normalised_axes, operand, required, shape_of
 
 
 def kind_of(node: ir.Node) -> str:
@@ -156,6 +157,15 @@ def _pad(node: ir.Node) -> bool:
     )
 
 
+def _crop(node: ir.Node) -> bool:
+    """Height and width only, of a map that lies in channel blocks: there it is padding by negative amounts."""
+    bounds = [integers(operand(node, index)) for index in (1, 2, 3)]
+    axes, steps = bounds[2], operand(node, 4)
+    if not _is_image(node) or None in bounds or axes is None or not {axis % 4 for axis in axes} <= {2, 3}:
+        return False
+    return (steps is None or set(integers(steps) or (0,)) == {1}) and in_blocks(required(node, 0))
+
+
 def _view(node: ir.Node) -> bool:
     return _data(node) is not None and integers(operand(node, 1)) is not None
 
@@ -185,6 +195,7 @@ _RULES: dict[str, tuple[tuple[str, Callable[[ir.Node], bool]], ...]] = {
     "Pad": (("pad", _pad),),
     "Reshape": (("view", _view),),
     "Resize": (("resize", _resize),),
+    "Slice": (("pad", _crop),),
     "Softmax": (("softmax", _softmax),),
     "Transpose": (("transpose", _transpose),),
 }

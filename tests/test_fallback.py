@@ -69,7 +69,7 @@ def test_without_an_accelerator_or_figures_there_is_no_price() -> None:
     assert priced(units_of("g (float[1,3] x) => (y) { a = Relu(x) y = LpNormalization(a) }")) == NONE
 
 
-@pytest.mark.parametrize("network", ["shufflenetv2", "bert_tiny", "fast_style_transfer_deconv"])
+@pytest.mark.parametrize("network", ["bert_tiny", "fast_style_transfer_deconv"])
 @pytest.mark.parametrize("target", ["sd855", "host"])
 def test_every_unit_on_the_host_is_in_one_fallback(network: str, target: str) -> None:
     units, _ = prepare(zoo.build(network), Options(), Phases())
@@ -80,7 +80,10 @@ def test_every_unit_on_the_host_is_in_one_fallback(network: str, target: str) ->
 
 
 def test_split_of_channels_costs_shufflenet_more_than_its_work() -> None:
-    units, _ = prepare(zoo.build("shufflenetv2"), Options(), Phases())
-    found = priced(units, load_target("sd855"))
+    """Without fusion, that is; with it the splits are part of channel moves, which the GPU can do."""
+    found = priced(prepare(zoo.build("shufflenetv2"), Options(level="O0"), Phases())[0], load_target("sd855"))
     assert len(found.each) == 13
     assert found.greedy_us - found.without_us > 2 * sum(each.work_us for each in found.each)
+    fused = priced(prepare(zoo.build("shufflenetv2"), Options(), Phases())[0], load_target("sd855"))
+    assert fused.each == ()
+    assert fused.greedy_us < found.without_us

@@ -32,7 +32,7 @@ KINDS = (
     "concat",
     "channels",  # chains of Concat, channel shuffle, Split, Slice, Gather: `Unit.picks` says which channels
     "resize",
-    "pad",
+    "pad",  # Pad, and Slice of height and width
     "transpose",
     "view",  # Reshape, Flatten, Squeeze, Unsqueeze: same bytes, another shape
     "repack",  # layout change that hetpart inserted; has no ONNX node

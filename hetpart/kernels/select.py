@@ -308,6 +308,9 @@ def _resize(at: Context) -> tuple[KernelCall, ...]:
 
 
 def _pad(at: Context) -> tuple[KernelCall, ...]:
+    if at.node.op_type == "Slice":
+        spec = PadSpec(at.blocked(at.source(0)), at.blocked(at.output), "constant", _cropped(at))
+        return (KernelCall(spec, (at.source(0),), (at.output,)),)
     amounts = at.constant(1)
     if amounts is None:
         raise InternalError("pad-amounts", "Pad without constant pads", node=at.unit.name)
@@ -317,6 +320,17 @@ def _pad(at: Context) -> tuple[KernelCall, ...]:
     fill = float(value.reshape(-1)[0]) if value is not None and value.size else 0.0
     spec = PadSpec(at.blocked(at.source(0)), at.blocked(at.output), mode, (top, left, bottom, right), fill)
     return (KernelCall(spec, (at.source(0),), (at.output,)),)
+
+
+def _cropped(at: Context) -> tuple[int, int, int, int]:
+    """The pads, none of them positive, that leave what a Slice keeps of height and width."""
+    data = at.blocked(at.source(0))
+    bounds = [at.constant(index) for index in (1, 2, 3)]
+    pads = [0, 0, 0, 0]
+    for start, end, axis in zip(*(values.tolist() for values in bounds if values is not None), strict=True):
+        first, last, _ = slice(start, end).indices(data.shape[axis % 4])
+        pads[axis % 4 - 2], pads[axis % 4] = -first, last - data.shape[axis % 4]
+    return pads[0], pads[1], pads[2], pads[3]
 
 
 def _other(at: Context) -> tuple[KernelCall, ...]:

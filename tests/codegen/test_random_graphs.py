@@ -44,7 +44,7 @@ class Network:
 
     def grow(self) -> None:
         value, channels = self.draw(st.sampled_from(self.maps[-4:]))
-        kinds = ["conv", "conv", "depthwise", "pool", "act", "add", "concat", "scale", "channels"]
+        kinds = ["conv", "conv", "depthwise", "pool", "act", "add", "concat", "scale", "channels", "crop"]
         kind = self.draw(st.sampled_from(kinds))
         if kind == "conv":
             kernel, dilation = self.draw(st.sampled_from([(1, 1), (3, 1), (3, 2)]))
@@ -67,6 +67,11 @@ class Network:
             self.add("Concat", [value, other], channels + more, axis=1)
         elif kind == "channels":
             self.move_channels(value, channels)
+        elif kind == "crop":
+            bounds = [self.integers(*numbers) for numbers in ((1, 0), (self.size, -2), (2, 3))]
+            self.add("Slice", [value, *bounds], channels)
+            cropped, _ = self.maps.pop()
+            self.add("Pad", [cropped, self.integers(0, 0, 1, 0, 0, 0, 0, 2)], channels)
         else:
             self.add("GlobalAveragePool", [value], channels)
             pooled, _ = self.maps.pop()

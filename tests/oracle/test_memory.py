@@ -9,7 +9,6 @@ import pytest
 from examples.zoo import build
 from hetpart.compiler import Options, prepare
 from hetpart.graph.assign import Assignment, assign
-from hetpart.graph.layout import Blocked, Image
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.select import select
@@ -18,6 +17,7 @@ from hetpart.oracle import why_shared
 from hetpart.phases import Phases
 from hetpart.targets import load_target
 from hetpart.targets.schema import OpenclCodegen, Processor
+from tests.kernels.opencl.conftest import in_memory
 from tests.unit_graphs import units_of
 
 SD855 = load_target("sd855")
@@ -79,11 +79,7 @@ def test_generators_make_what_the_rule_promises(network: str) -> None:
         for call in select(unit, found):
             spec = call.spec
             assert not isinstance(spec, ConcatSpec)
-            forms = {
-                name: Image.of(form) if isinstance(form, Blocked) else form
-                for name, form in (("x", spec.inputs[0]), ("out", spec.outputs[0]))
-            }
-            moved = replace(spec, **forms)  # type: ignore[arg-type]  # every such spec has these fields
+            moved = in_memory(spec, "image-float32")
             assert "image2d_t" in generator(moved).source(moved, device, "k")
             made += 1
     assert made > 10

@@ -94,7 +94,8 @@ def test_outputs_in_the_middle() -> None:
     """A reader of the first part stands before the second part is made."""
     numbers = {"zero": 0, "six": 6, "one": 1, "end": 12}
     graph = moved(
-        f"{SHUFFLE} a = Slice(s, zero, six, one) d = Conv(a, u) b = Slice(s, six, end, one) e = Conv(b, t) y = Add(d, e)",
+        f"{SHUFFLE} a = Slice(s, zero, six, one) d = Conv(a, u)"
+        " b = Slice(s, six, end, one) e = Conv(b, t) y = Add(d, e)",
         t=draw(12, 6, 1, 1, seed=3), **{name: np.array([number]) for name, number in numbers.items()},
     )  # fmt: skip
     assert summary(graph)[1] == ("channels", f"{UNIT}+Slice+Slice")
@@ -108,6 +109,26 @@ def test_a_graph_output_is_kept_and_chosen_from() -> None:
         **constants,
     )
     assert summary(graph) == [("conv", "Conv"), ("channels", "Slice")]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kind"),
+    [
+        ("one, end, rows", "pad"),
+        ("both, ends, sizes", "pad"),
+        ("one, end, rows, one", "pad"),
+        ("one, end, rows, two", "other"),
+        ("one, two, images", "other"),
+    ],
+)
+def test_a_slice_of_rows_and_columns_crops_a_map(bounds: str, kind: str) -> None:
+    numbers = {
+        "one": [1], "two": [2], "end": [-1], "rows": [2], "both": [1, -4], "ends": [4, 100], "sizes": [-2, 3],
+        "images": [0],
+    }  # fmt: skip
+    used = {name: np.array(data) for name, data in numbers.items() if name in bounds.replace(",", "").split()}
+    graph = moved(f"a = Slice(c, {bounds}) y = Relu(a)", **used)
+    assert summary(graph)[1] == (kind, "Slice")
 
 
 @settings(max_examples=40, deadline=None)
