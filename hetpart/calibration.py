@@ -1,11 +1,11 @@
-"""Calibration data: inputs that a network sees, and the values it computes of them. They need no labels."""
+"""Calibration data: inputs that a network sees. They need no labels."""
 
 from __future__ import annotations
 
 import difflib
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 CODE = "bad-calibration"
 """Code of every error of calibration data."""
+
+SAMPLED_MACS = 1e11
+LEAST_SAMPLES = 32
+"""How many samples passes look at: as many as this work allows, a few seconds of one core, and no fewer than these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,16 @@ class Calibration:
     def __iter__(self) -> Iterator[dict[str, Array]]:
         """What to feed, run by run."""
         return ({name: samples[index] for name, samples in self.inputs.items()} for index in range(len(self)))
+
+    def thinned(self, most: int) -> Calibration:
+        """At most so many samples, evenly spaced over all."""
+        step = -(-len(self) // most)
+        return Calibration({name: samples[::step] for name, samples in self.inputs.items()})
+
+
+def affordable(macs: int, most: int) -> int:
+    """How many runs passes should look at, up to `most`, of a network of so many multiply-adds."""
+    return int(min(max(SAMPLED_MACS / max(1, macs), LEAST_SAMPLES), most))
 
 
 def load_calibration(path: Path, model: ir.Model) -> Calibration:
@@ -78,46 +92,6 @@ def calibration(arrays: Mapping[str, Array], model: ir.Model, source: str = "the
         listed = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
         raise HetpartError(CODE, f"{source} has unequally many samples: {listed}", hint="give as many of each input")
     return Calibration(inputs)
-
-
-def activations(
-    model: ir.Model, names: Iterable[str], samples: Iterable[Mapping[str, Array]]
-) -> Iterator[dict[str, Array]]:
-    """The values called `names`, for one sample after the other, as onnxruntime computes them.
-
-    Only what those values need is computed, and nothing is kept from one sample to the next.
-
-    Args:
-        model: a model with static shapes; it is not changed.
-        names: values of the graph; constants are none.
-        samples: inputs by name, such as a `Calibration`.
-
-    Raises:
-        InternalError: ``unknown-value``.
-    """
-    from hetpart.reference import prepare  # onnxruntime is slow to load
-
-    wanted = tuple(dict.fromkeys(names))
-    given = {value.name for value in model.graph.inputs}
-    computed = [name for name in wanted if name not in given]
-    run = prepare(ir.to_proto(_only(model, computed)), computed, optimise=True) if computed else None
-    for feeds in samples:
-        found = run(feeds) if run is not None else {}
-        yield {name: found[name] if name in found else feeds[name] for name in wanted}
-
-
-def _only(model: ir.Model, names: Iterable[str]) -> ir.Model:
-    """A copy that computes just these values."""
-    from onnx_ir.passes.common import RemoveUnusedNodesPass
-
-    part = model.clone()
-    values = {value.name: value for node in part.graph for value in node.outputs if value.name}
-    for name in names:
-        if name not in values:
-            raise InternalError("unknown-value", "no node of the model makes this value", node=name)
-    part.graph.outputs[:] = [values[name] for name in names]
-    RemoveUnusedNodesPass()(part)
-    return ir.external_data.load_to_model(part)
 
 
 def read_arrays(path: Path) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import onnx_ir as ir
 
+from hetpart.calibration import affordable
 from hetpart.errors import HetpartError
 from hetpart.passes.base import Context, Pass
 from hetpart.passes.dce import remove_dead_code
@@ -25,6 +26,9 @@ DEFAULT_MULTIPLE = 8
 """Ranks are a multiple of this where no target says otherwise."""
 
 DEFAULT_ENERGY = 0.9
+
+MOST_SAMPLES = 1024
+"""Of the calibration data, evenly spaced; of a large network fewer are looked at (`hetpart.calibration.affordable`)."""
 
 NOT_GIVEN = math.inf
 
@@ -68,12 +72,14 @@ class LowRank(Pass):
         choice = self._choice(context)
         prices = Prices(model, context)
         layers = list(find_layers(model.graph))
-        known = {}
-        if context.calibration is not None:
-            known = metrics(model, [layer for layer in layers if isinstance(layer, Layer)], context.calibration)
+        samples, known = context.calibration, {}
+        if samples is not None:
+            able = [layer for layer in layers if isinstance(layer, Layer)]
+            samples = samples.thinned(affordable(sum(layer.macs for layer in able), MOST_SAMPLES))
+            known = metrics(model, able, samples)
         decisions = choose(layers, choice, prices, known)
         chosen = [decision.chosen for decision in decisions if decision.chosen is not None]
-        found = results(model, chosen, context.calibration)
+        found = results(model, chosen, known, samples)
         context.notes.append(low_rank_note(self, choice, prices, decisions, found))
         editor = Editor(model.graph)
         for candidate in chosen:

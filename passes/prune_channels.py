@@ -63,7 +63,7 @@ class PruneChannels(Pass):
         labelling = label(model.graph)
         groups = find_groups(model.graph, labelling)
         choice = Choice(self.ratio, self.importance, self._multiple(context), self.allocate, self._ratios())
-        decisions, dropped = allocate(model, groups, choice, context)
+        decisions, dropped = allocate(model, labelling, groups, choice, context)
         context.notes.append(pruning_note(self, context, decisions))
         if len(dropped):
             context.origin.narrow(cut(model.graph, labelling, dropped))

@@ -11,12 +11,14 @@ from typing import ClassVar
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.calibration import Calibration, activations
+from hetpart.activations import activations
+from hetpart.calibration import Calibration
 from hetpart.errors import HetpartError
 from hetpart.passes.base import Context, Origin, Pass
 from hetpart.passes.edit import Array, Editor, shape_of
+from hetpart.passes.patches import Places
 from hetpart.passes.repairing.find import find_layer
-from hetpart.passes.repairing.layers import Layer, Places
+from hetpart.passes.repairing.layers import Layer
 from hetpart.passes.repairing.least_squares import Regression, Sums
 from hetpart.passes.repairing.report import LayerNote, RepairNote
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetpart.calibration import activations, calibration, load_calibration
+from hetpart.activations import activations
+from hetpart.calibration import calibration, load_calibration
 from hetpart.errors import HetpartError, InternalError
 from hetpart.passes.printer import print_model
 from tests.passes.support import draw, evaluate, parse

@@ -158,7 +158,7 @@ def compress(
 
 
 def _stage(name: str, model: ir.Model, target: Target, changed: bool = True) -> Stage:
-    return Stage(name, model_size(fuse(model.clone())), predict_us(model, target), changed)
+    return Stage(name, model_size(fuse(model)), predict_us(model, target), changed)
 
 
 def finished(compression: Compression, passes: str) -> ir.Model:

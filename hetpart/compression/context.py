@@ -59,7 +59,7 @@ def predict_us(model: ir.Model, target: Target) -> float:
 
     Only shapes are looked at, and `model` is not changed.
     """
-    assignment = assign(fuse(model.clone()), target.block)
+    assignment = assign(fuse(model), target.block)
     totals = dict.fromkeys((p.name for p in target.processors), 0.0)
     for unit in assignment.graph:
         if unit.name in assignment.free:

@@ -44,9 +44,14 @@ class Layer:
         return self.weight.size
 
     @property
+    def places(self) -> int:
+        """How many positions its output has."""
+        return self.rows * math.prod(self.image[1])
+
+    @property
     def macs(self) -> int:
         """Multiply-adds."""
-        return self.rows * math.prod(self.image[1]) * math.prod(self.shape)
+        return self.places * self.weight.size
 
 
 @dataclass(frozen=True)

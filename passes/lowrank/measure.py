@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.calibration import Calibration, activations
-from hetpart.passes.edit import Array, Editor, attribute, dtype_of, required, shape_of
+from hetpart.activations import activations
+from hetpart.calibration import Calibration
+from hetpart.passes.edit import Array, required
+from hetpart.passes.lowrank.decompose import Svd
 from hetpart.passes.lowrank.layers import Layer
-from hetpart.passes.lowrank.whiten import CONSTANT, rows_of, thinned
-
-PROBE_NUMBERS = 1 << 26
-"""Numbers in the weights of one measurement: 256 MiB of float32, far below what a message of ONNX can hold."""
+from hetpart.passes.lowrank.whiten import CONSTANT, Metric
+from hetpart.passes.patches import patches, share, some_places
 
 
 @dataclass(frozen=True)
@@ -31,81 +31,74 @@ class Measured:
 
 
 def measure(
-    model: ir.Model, products: Mapping[Layer, Sequence[Array]], calibration: Calibration
+    model: ir.Model, changes: Mapping[Layer, Sequence[Array]], metrics: Mapping[Layer, Metric], samples: Calibration
 ) -> dict[Layer, list[Measured]]:
-    """What comes of each layer if its weight is any of `products` [outputs, inputs, *kernel].
+    """What comes of each layer if any of `changes` [outputs, inputs, *kernel] is added to its weight.
 
-    The layer reads what it reads in `model`: errors of the layers before it are not in it.
+    The layer reads what it reads in `model`: errors of the layers before it are not in it. Where the window is one
+    pixel the covariance of that says all; of other convolutions some places of the output are computed.
     """
-    measured: dict[Layer, list[Measured]] = {}
-    for part in _parts(products):
-        probe = model.clone()
-        editor, nodes = Editor(probe.graph), {node.name: node for node in probe.graph}
-        names = {}
-        for layer in part:
-            weight = layer.weight.astype(np.float64)
-            probes = [weight, *(product - weight for product in products[layer])]
-            names[layer] = [_probe(editor, nodes[layer.name], each) for each in probes]
-        spreads = {name: _Spread() for of in names.values() for name in of}
-        layer_of = {name: layer for layer, of in names.items() for name in of}
-        for found in activations(probe, spreads, thinned(calibration, products)):
-            for name, data in found.items():
-                spreads[name].add(rows_of(layer_of[name], data))
-        for layer, (whole, *others) in names.items():
-            size = spreads[whole].size()
-            measured[layer] = [
-                Measured(float(np.sqrt(spreads[name].variance() / size)), -spreads[name].mean()) for name in others
-            ]
-    return measured
+    found = {
+        layer: _by_covariance(layer, of, metrics[layer]) for layer, of in changes.items() if Svd.applies(layer.shape)
+    }
+    return found | _at_places(model, {layer: of for layer, of in changes.items() if layer not in found}, samples)
+
+
+def _by_covariance(layer: Layer, changes: Sequence[Array], metric: Metric) -> list[Measured]:
+    whole, *others = (_Spread.by_covariance(weight, metric) for weight in (layer.weight, *changes))
+    return [other.beside(whole) for other in others]
+
+
+def _at_places(
+    model: ir.Model, changes: Mapping[Layer, Sequence[Array]], samples: Calibration
+) -> dict[Layer, list[Measured]]:
+    weights = {layer: [_matrix(layer.weight), *map(_matrix, of)] for layer, of in changes.items()}
+    spreads = {layer: [_Spread() for _ in of] for layer, of in weights.items()}
+    random = np.random.default_rng(0)
+    for found in activations(model, [required(layer.node, 0).name or "" for layer in weights], samples):
+        for layer, of in weights.items():
+            total = layer.places
+            places = some_places(total, share(total * len(samples), len(of[0])), random)
+            data = found[required(layer.node, 0).name or ""]
+            rows = patches(layer.node, data, layer.shape[2:], layer.image[1], places).reshape(len(places), -1)
+            for weight, spread in zip(of, spreads[layer], strict=True):
+                spread.add(rows @ weight)
+    return {layer: [other.beside(whole) for other in others] for layer, (whole, *others) in spreads.items()}
+
+
+def _matrix(weight: Array) -> Array:
+    """[inputs and kernel, outputs], float32."""
+    return weight.reshape(len(weight), -1).T.astype(np.float32)
 
 
 class _Spread:
-    """Mean and variance of rows that come in parts."""
+    """Mean and variance of outputs without their bias."""
 
     def __init__(self) -> None:
         self._count = 0
         self._sum: Array = np.zeros(())
-        self._squares: Array = np.zeros(())
+        self._squares = 0.0
 
     def add(self, rows: Array) -> None:
-        """Rows [n, channels]."""
+        """Rows [n, outputs] more."""
         self._count += len(rows)
         self._sum = self._sum + rows.sum(axis=0, dtype=np.float64)
-        self._squares = self._squares + np.square(rows, dtype=np.float64).sum(axis=0)
+        self._squares += float(np.square(rows, dtype=np.float64).sum())
 
-    def mean(self) -> Array:
-        mean: Array = self._sum / self._count
-        return mean
+    @staticmethod
+    def by_covariance(weight: Array, metric: Metric) -> _Spread:
+        """Of all rows that the metric was made of."""
+        matrix, found = weight.reshape(len(weight), -1).astype(np.float64), _Spread()
+        found._count, found._sum = 1, matrix @ metric.mean
+        found._squares = float(((matrix @ metric.covariance) * matrix).sum() + np.square(found._sum).sum())
+        return found
 
-    def size(self) -> float:
-        """The variance; where that is but rounding, what rounding is measured against. Above 0."""
-        least = float(CONSTANT * self._squares.sum() / self._count)
-        return max(self.variance(), least, float(np.finfo(np.float64).tiny))
+    def _variance(self) -> float:
+        """Summed over the outputs."""
+        return max(self._squares / self._count - float(np.square(self._sum / self._count).sum()), 0.0)
 
-    def variance(self) -> float:
-        """Summed over the channels."""
-        return float(np.maximum(self._squares / self._count - np.square(self.mean()), 0.0).sum())
-
-
-def _parts(products: Mapping[Layer, Sequence[Array]]) -> Iterator[list[Layer]]:
-    part: list[Layer] = []
-    numbers = 0
-    for layer in products:
-        size = layer.parameters * (1 + len(products[layer]))
-        if part and numbers + size > PROBE_NUMBERS:
-            yield part
-            part, numbers = [], 0
-        part.append(layer)
-        numbers += size
-    if part:
-        yield part
-
-
-def _probe(editor: Editor, node: ir.Node, weight: Array) -> str:
-    """A node beside `node` that does the same with another weight and no bias; the name of its output."""
-    image = node.op_type == "Conv"
-    value = np.ascontiguousarray(weight if image else weight.T, dtype_of(required(node, 1)).numpy())
-    inputs = [required(node, 0), editor.constant(f"{node.name}/probe", value)]
-    attributes = {name: attribute(node, name, None) for name in node.attributes}
-    shape = shape_of(node.outputs[0])
-    return editor.insert(node, node.op_type if image else "MatMul", inputs, attributes, shape=shape).name or ""
+    def beside(self, whole: _Spread) -> Measured:
+        """As an error of outputs that spread as `whole` does, or, where those are constant, as their rounding does."""
+        least = max(CONSTANT * whole._squares / whole._count, float(np.finfo(np.float64).tiny))
+        error = np.sqrt(self._variance() / max(whole._variance(), least))
+        return Measured(float(error), -self._sum / self._count)

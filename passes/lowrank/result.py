@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,10 @@ import onnx_ir as ir
 from hetpart.calibration import Calibration
 from hetpart.passes.edit import Array
 from hetpart.passes.lowrank.candidates import Candidate
+from hetpart.passes.lowrank.decompose import Svd
 from hetpart.passes.lowrank.layers import Layer
 from hetpart.passes.lowrank.measure import measure
+from hetpart.passes.lowrank.whiten import Metric
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,28 @@ class Result:
     whitened: bool = False
 
 
-def results(model: ir.Model, chosen: Sequence[Candidate], calibration: Calibration | None) -> dict[Layer, Result]:
+def results(
+    model: ir.Model, chosen: Sequence[Candidate], metrics: Mapping[Layer, Metric], samples: Calibration | None
+) -> dict[Layer, Result]:
     """The factors of all `chosen` candidates; of the whitened and the plain ones those of the lower output error."""
-    found = {}
-    if calibration is None:
-        for candidate in chosen:
-            weights = candidate.weights()
-            found[candidate.layer] = Result(weights, distance(compose(weights), candidate.layer.weight))
-        return found
-    ways = {c.layer: [c.plain_weights(), c.weights()] for c in chosen}
-    products = {layer: [compose(weights) for weights in of] for layer, of in ways.items()}
-    for layer, (plain, fitted) in measure(model, products, calibration).items():
-        whitened = fitted.error < plain.error
-        best = fitted if whitened else plain
-        error = distance(products[layer][whitened], layer.weight)
-        found[layer] = Result(ways[layer][whitened], error, best.error, best.shift, whitened)
-    return found
+    if samples is None:
+        found = {c.layer: c.weights() for c in chosen}
+        return {layer: Result(weights, distance(compose(weights), layer.weight)) for layer, weights in found.items()}
+    # where the window is one pixel no factors do better than the whitened ones
+    ways = {c.layer: [c.weights(), *([] if Svd.applies(c.layer.shape) else [c.plain_weights()])] for c in chosen}
+    changes = {layer: [_change(layer, weights) for weights in of] for layer, of in ways.items()}
+    results = {}
+    for layer, measured in measure(model, changes, metrics, samples).items():
+        best = min(range(len(measured)), key=lambda way: measured[way].error)
+        of, error = measured[best], distance(compose(ways[layer][best]), layer.weight)
+        results[layer] = Result(ways[layer][best], error, of.error, of.shift, whitened=best == 0)
+    return results
+
+
+def _change(layer: Layer, factors: Sequence[Array]) -> Array:
+    """What the factors' product is off the weight, [outputs, inputs, *kernel] of float32."""
+    change: Array = (compose(factors) - layer.weight).astype(np.float32)
+    return change
 
 
 def distance(product: Array, weight: Array) -> float:

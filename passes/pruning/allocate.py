@@ -16,8 +16,7 @@ from hetpart.passes.edit import Array
 from hetpart.passes.pruning.evidence import evidence
 from hetpart.passes.pruning.groups import Group
 from hetpart.passes.pruning.importance import importance
-from hetpart.passes.pruning.labels import Labels
-from hetpart.passes.pruning.rules import label
+from hetpart.passes.pruning.labels import Labelling, Labels
 from hetpart.passes.pruning.surgery import cut
 
 ALLOCATIONS = ("uniform", "latency")
@@ -55,7 +54,7 @@ class Decision:
 
 
 def allocate(
-    model: ir.Model, groups: Sequence[Group], choice: Choice, context: Context
+    model: ir.Model, labelling: Labelling, groups: Sequence[Group], choice: Choice, context: Context
 ) -> tuple[list[Decision], Labels]:
     """A decision on every group, and the labels of all channels that go.
 
@@ -67,7 +66,7 @@ def allocate(
     free = [group for group in groups if group.frozen is None]
     known = evidence(model, free, choice.measure, context.calibration)
     scores = {group: importance(group, choice.measure, known) for group in free}
-    gains = _Gains(model, context, scores)
+    gains = _Gains(model, labelling, context, scores)
     if choice.allocation == "latency":
         kept = _by_latency(scores, choice, gains)
     else:
@@ -146,8 +145,9 @@ def _by_latency(scores: Mapping[Group, Array], choice: Choice, gains: _Gains) ->
 class _Gains:
     """Predicted microseconds saved by pruning one group alone; None without a target."""
 
-    def __init__(self, model: ir.Model, context: Context, scores: Mapping[Group, Array]) -> None:
+    def __init__(self, model: ir.Model, labelling: Labelling, context: Context, scores: Mapping[Group, Array]) -> None:
         self.target = context.target
+        self._labelling = labelling
         self._model, self._predict, self._scores = model, context.predict_us, scores
         self._before = self._predict(model) if self._predict is not None else 0.0
         self._known: dict[tuple[int, int], float] = {}
@@ -158,8 +158,7 @@ class _Gains:
         key = (int(group.labels[0]), kept)
         if key not in self._known:
             probe = self._model.clone()
-            # the same graph gets the same labels
-            cut(probe.graph, label(probe.graph), least(group, self._scores[group], kept), shapes_only=True)
+            cut(probe.graph, self._labelling, least(group, self._scores[group], kept), shapes_only=True)
             self._known[key] = self._before - self._predict(probe)
         return self._known[key]
 

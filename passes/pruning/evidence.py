@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from hetpart.calibration import Calibration, activations
+from hetpart.activations import activations
+from hetpart.calibration import Calibration
 from hetpart.errors import HetpartError
 from hetpart.passes.canonical_layers import BN_SCALE
 from hetpart.passes.edit import Array, is_operator, required, shape_of

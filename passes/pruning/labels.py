@@ -52,6 +52,12 @@ class Labelling:
     _frozen: dict[int, str] = field(default_factory=dict)
     _couplings: dict[int, list[Coupling]] = field(default_factory=dict)
 
+    def on(self, graph: ir.Graph) -> dict[ir.Value, list[Labels]]:
+        """The labels of the axes of a copy of the graph, whose values have the same names."""
+        values = [*graph.inputs, *graph.initializers.values(), *(v for node in graph for v in node.outputs if v.name)]
+        own = {value.name: axes for value, axes in self.axes.items()}
+        return {value: own[value.name] for value in values if value.name in own}
+
     def fresh(self, count: int) -> Labels:
         """`count` labels that nothing shares yet."""
         first = len(self._parent)
@@ -74,7 +80,10 @@ class Labelling:
 
     def table(self) -> Labels:
         """Label to root, for all labels at once."""
-        return np.array([self.root(label) for label in range(len(self._parent))], np.int64)
+        table = np.array(self._parent, np.int64)
+        while not np.array_equal(table, above := table[table]):
+            table = above
+        return table
 
     def join(self, left: Labels, right: Labels, node: ir.Node) -> None:
         """Say that `left[i]` and `right[i]` go together because of `node`; with a fixed one, the other is frozen."""

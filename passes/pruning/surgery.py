@@ -28,13 +28,16 @@ def cut(
 ) -> dict[str, list[Labels]]:
     """Remove every index whose label stands among `dropped`, in place.
 
-    With `shapes_only` the constants keep their data and only claim the new shape: enough to predict what it costs.
+    Args:
+        graph: what was labelled, or a copy.
+        labelling: of it; dropped: some of its labels.
+        shapes_only: the constants keep their data and only claim the new shape: enough to predict what it costs.
 
     Returns:
         Per value that lost indices, those that it keeps along each axis.
     """
     gone = np.isin(labelling.table(), dropped)
-    kept = {value: [~gone[axis] for axis in axes] for value, axes in labelling.axes.items()}
+    kept = {value: [~gone[axis] for axis in axes] for value, axes in labelling.on(graph).items()}
     editor = Editor(graph)
     before = {value: shape_of(value) for value in kept}
     for value, masks in kept.items():

@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from hetpart.passes.edit import Array, attribute, constant, is_float, is_operator, operand, shape_of, used_once
-from hetpart.passes.repairing.layers import Bias, Layer, Places
+from hetpart.passes.patches import Places, patches
+from hetpart.passes.repairing.layers import Bias, Layer
 
 WIDEST = 6144
 """Columns of the widest matrix that is solved: three of 300 MB are held then. Of wider layers the bias is."""
@@ -40,7 +41,7 @@ def _conv(node: ir.Node, known: Container[ir.Value]) -> Layer | None:
         return _bias_alone(node, data, bias, result, beside, axis)
 
     def matrix(x: Array, places: Places) -> Array:
-        return _patches(node, x, kernel, space, places).reshape(len(places), group, inputs).swapaxes(0, 1)
+        return patches(node, x, kernel, space, places).reshape(len(places), group, inputs).swapaxes(0, 1)
 
     return Layer(node, data, 1, bias, result, beside, axis, group, inputs, len(weight) // group, matrix)
 
@@ -146,19 +147,3 @@ def _is_vector(value: ir.Value | None, shape: tuple[int, ...], axis: int) -> boo
         return False
     extents = (1,) * (len(shape) - len(shape_of(value))) + shape_of(value)
     return len(extents) == len(shape) and extents[axis] == math.prod(extents) == shape[axis] > 1
-
-
-def _patches(node: ir.Node, x: Array, kernel: tuple[int, ...], space: tuple[int, ...], places: Places) -> Array:
-    """[places, c, kernel...] of what a convolution multiplies with each filter there."""
-    rank = len(space)
-    strides, dilations = attribute(node, "strides", (1,) * rank), attribute(node, "dilations", (1,) * rank)
-    pads = attribute(node, "pads", (0,) * 2 * rank)
-    x = x.reshape(-1, *x.shape[-1 - rank :])
-    padded = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
-    extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, extents, axis=tuple(range(2, 2 + rank)))
-    every: tuple[slice, ...] = tuple(slice(None, None, d) for d in dilations)
-    windows = windows[(slice(None),) * (2 + rank) + every]
-    sample, *position = np.unravel_index(places, (len(x), *space))
-    patches: Array = windows[(sample, slice(None), *(p * s for p, s in zip(position, strides, strict=True)))]
-    return patches

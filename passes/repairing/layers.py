@@ -10,15 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from hetpart.passes.edit import Array, Editor, constant, dtype_of, is_operator, operand, shape_of
-
-Places = np.ndarray[Any, np.dtype[np.int64]]
-"""Some positions of an output: flat indices over the runs and all axes but the channels."""
+from hetpart.passes.patches import Places
 
 
 @dataclass(frozen=True, eq=False)

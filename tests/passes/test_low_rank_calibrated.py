@@ -16,7 +16,7 @@ from hetpart.errors import HetpartError
 from hetpart.frontend import import_model
 from hetpart.passes.base import Context
 from hetpart.passes.edit import Array
-from hetpart.passes.lowrank.whiten import MOST_SAMPLES
+from hetpart.passes.low_rank import MOST_SAMPLES
 from hetpart.passes.pipeline import optimisation_level, parse_pipeline, run_pipeline
 from tests.numerics import relative_error
 from tests.passes.support import draw, evaluate, parse

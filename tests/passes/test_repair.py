@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetpart.calibration import Calibration, activations, calibration
+from hetpart.activations import activations
+from hetpart.calibration import Calibration, calibration
 from hetpart.errors import HetpartError
 from hetpart.passes.base import Context, Origin
 from hetpart.passes.edit import Array
