@@ -45,8 +45,10 @@ class Calibration:
 
     def thinned(self, most: int) -> Calibration:
         """At most so many samples, evenly spaced over all."""
-        step = -(-len(self) // most)
-        return Calibration({name: samples[::step] for name, samples in self.inputs.items()})
+        if len(self) <= most:
+            return self
+        chosen = np.arange(most) * len(self) // most
+        return Calibration({name: samples[chosen] for name, samples in self.inputs.items()})
 
 
 def affordable(macs: int, most: int) -> int:
