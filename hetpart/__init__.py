@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hetpart.api import check, compile, load
+    from hetpart.api import check, compile, compress, load
     from hetpart.errors import HetpartError
 
 __version__ = "0.1.0"
@@ -21,10 +21,11 @@ _HOME = {
     "HetpartError": "hetpart.errors",
     "check": "hetpart.api",
     "compile": "hetpart.api",
+    "compress": "hetpart.api",
     "load": "hetpart.api",
 }
 
-__all__ = ["HetpartError", "__version__", "check", "compile", "load"]
+__all__ = ["HetpartError", "__version__", "check", "compile", "compress", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -80,7 +80,7 @@ class _Part:
         if made:
             part = ir.Model(ir.convenience.extract(model.graph, inputs, made), ir_version=model.ir_version)
             names = [value.name or "" for value in made]
-            self._run = prepare(ir.to_proto(ir.external_data.load_to_model(part)), names, optimise=True)
+            self._run = prepare(ir.to_proto(ir.external_data.load_to_model(part)), names, fast=True)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return {} if self._run is None else self._run({name: feeds[name] for name in self._inputs})

@@ -12,6 +12,7 @@ from hetpart.targets import load_target, target_names
 
 if TYPE_CHECKING:
     from hetpart.bundle.read import Bundle
+    from hetpart.compression.compress import CompressReport
     from hetpart.cost.predict import Prediction
     from hetpart.report.check import CheckReport
     from hetpart.report.profiles import ProfileReport
@@ -35,6 +36,36 @@ def compile(
     path = Path(output)
     build(source, target, path, options or Options(), verify=verify, overwrite=overwrite, as_zip=zip)
     return read_bundle(path)
+
+
+def compress(
+    source: str | Path,
+    target: str = "host",
+    *,
+    passes: str,
+    output: str | Path | None = None,
+    calibration: str | Path | None = None,
+    evaluation: str = "",
+    max_drop: float | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    dims: Mapping[str, int] | None = None,
+) -> CompressReport:
+    """Makes the model file `source` smaller for `target`, and writes it as the ONNX model `output`.
+
+    `passes` is what ``--pass`` takes, separated by commas: ``prune-channels{ratio=0.3},repair``. The data and the limit
+    are those of `hetpart.compression.AccuracyOptions`, the rest as for `hetpart.compression.compress.compress`. The
+    report says what was saved and lost; `CompressReport.refused` why nothing was written, if so.
+    """
+    from hetpart.compression import AccuracyOptions
+    from hetpart.compression.compress import compress as compress_model
+
+    options = AccuracyOptions(None if calibration is None else Path(calibration), evaluation, max_drop, seed)
+    path = None if output is None else Path(output)
+    return compress_model(
+        Path(source), load_target(target), passes, options, output=path, overwrite=overwrite, shapes=shapes, dims=dims
+    )
 
 
 def check(

@@ -37,7 +37,11 @@ def evaluate(
 
 
 def prepare(
-    model: onnx.ModelProto | bytes | str, outputs: Sequence[str] | None = None, *, optimise: bool = False
+    model: onnx.ModelProto | bytes | str,
+    outputs: Sequence[str] | None = None,
+    *,
+    optimise: bool = False,
+    fast: bool = False,
 ) -> Run:
     """A function that runs `model` as often as it is called.
 
@@ -45,6 +49,7 @@ def prepare(
         model: what to run: a message, its bytes, or a file.
         outputs: which; all if None.
         optimise: let onnxruntime fold and merge nodes where that does not change rounding.
+        fast: let it do all that it can, on all cores.
 
     Raises:
         Exception: whatever onnxruntime raises, if neither it nor ONNX's reference evaluator can run the model; the
@@ -53,7 +58,9 @@ def prepare(
     options = onnxruntime.SessionOptions()
     levels = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = levels.ORT_ENABLE_BASIC if optimise else levels.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 0 if optimise else 1
+    if fast:
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL
+    options.intra_op_num_threads = 0 if optimise or fast else 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the cores too
     options.log_severity_level = 4
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model

@@ -64,9 +64,12 @@ def write_model(
             made = Path(folder) / output.name
             save_model(model, made)
             approval = approve(made)
-            if (made.parent / data.name).exists():
+            replaced, beside = output.exists(), (made.parent / data.name).exists()
+            if beside:
                 os.replace(made.parent / data.name, data.resolve())
             os.replace(made, output.resolve())
+            if replaced and not beside:
+                data.unlink(missing_ok=True)  # what was replaced had its weights there
     except OSError as error:
         raise HetpartError("cannot-write", f"cannot write {output}: {error.strerror or error}") from error
     return approval

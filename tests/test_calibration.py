@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hetpart.activations import activations
+from hetpart.activations import Walk, activations
 from hetpart.calibration import calibration, load_calibration
 from hetpart.errors import HetpartError, InternalError
 from hetpart.passes.printer import print_model
@@ -155,3 +156,35 @@ def test_activations_of_inputs_alone_and_of_unknown_values() -> None:
     assert [list(values) for values in activations(NETWORK, ["x"], samples)] == [["x"], ["x"]]
     with pytest.raises(InternalError, match="no node of the model makes this value"):
         next(activations(NETWORK, ["w"], samples))
+
+
+def test_a_walk_shows_what_the_whole_network_computes() -> None:
+    """Step by step, with a shortcut over several steps, and with a constant that changes ahead of it."""
+    model = parse(
+        """(float[1,3,5,5] x) => (float[1,4,5,5] y)
+        { a = Conv(x, w) b = Relu(a) c = Conv(b, v) d = Relu(c) e = Add(d, a) y = Conv(e, u) }""",
+        w=draw(4, 3, 1, 1), v=draw(4, 4, 1, 1), u=draw(4, 4, 1, 1),
+    )  # fmt: skip
+    samples = [{"x": draw(1, 3, 5, 5, seed=seed)} for seed in range(3)]
+    walk = Walk(model, samples)
+    for reached, shown in ((["x"], ["a"]), (["b"], ["c"])):
+        for found, whole in zip(
+            walk.step(reached, shown), activations(model, [*reached, *shown], samples), strict=True
+        ):
+            assert list(found) == [*reached, *shown]
+            for name, value in whole.items():
+                np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6)
+    value = model.graph[2].inputs[1]
+    assert value is not None
+    value.const_value = ir.tensor(draw(4, 4, 1, 1, seed=9))
+    for found, whole in zip(walk.step(["e"], ["y"]), activations(model, ["e", "y"], samples), strict=True):
+        for name, array in whole.items():
+            np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-5)
+    with pytest.raises(InternalError, match="no node of the model makes"):
+        next(walk.step(["z"], []))
+
+
+def test_thinned_samples_are_evenly_spaced() -> None:
+    data = calibration({"x": draw(10, 3, 5, 5)}, NETWORK)
+    np.testing.assert_array_equal(data.thinned(4).inputs["x"], data.inputs["x"][[0, 2, 5, 7]])
+    assert data.thinned(10) is data

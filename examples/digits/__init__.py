@@ -1,8 +1,8 @@
 """A small trained network and the data it was trained on: what compression costs can be seen here, not only predicted.
 
 The images are scikit-learn's digits, 1797 of 8 x 8 pixels: the test set of "Optical Recognition of Handwritten Digits"
-by E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, 1998, CC BY 4.0). ``digits.npz`` holds them in random
-order and ``digits.onnx`` the network; `examples.digits.train` made both.
+by E. Alpaydin and C. Kaynak (UCI Machine Learning Repository, 1998). ``digits.npz`` holds them in random order and
+``digits.onnx`` the network; `examples.digits.train` made both.
 """
 
 from __future__ import annotations

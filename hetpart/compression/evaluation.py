@@ -32,7 +32,7 @@ def outputs_of(path: Path, names: Sequence[str], samples: Calibration) -> dict[s
     from hetpart.reference import prepare  # onnxruntime is slow to load
 
     try:
-        run = prepare(str(path), names, optimise=True)
+        run = prepare(str(path), names, fast=True)
         found = [run(feeds) for feeds in samples]
     except Exception as error:  # onnxruntime has no common base class for its errors
         raise HetpartError(

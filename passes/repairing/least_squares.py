@@ -1,4 +1,8 @@
-"""Corrections of weights by ridge regression, from sums over samples: no more than a square matrix is kept of them."""
+"""Corrections of weights by ridge regression, from sums over samples: no more than a square matrix is kept of them.
+
+Products are in float64: behind a Relu the largest eigenvalue of a thousand columns is hundreds of times the mean, and
+float32 would round it by more than the weakest ridge term.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,16 @@ import numpy as np
 
 from hetpart.passes.edit import Array
 
-RIDGES = (10.0, 1.0, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 1e-5)
+RIDGES = (10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4, 1e-5)
 """Weights of the ridge term that are tried, in units of each column's own sum of squares."""
+
+WORTH = 0.99
+"""A weaker ridge must bring the error down to this share of what it is, or it is not worth its risk."""
+
+
+STRONGEST = 1.0
+"""Size of a correction's output, were its columns independent, relative to the output. A larger one rests on columns
+that cancel out on these samples and need not on others."""
 
 
 @dataclass
@@ -34,15 +46,12 @@ class Sums:
 
     def add(self, x: Array, error: Array, wanted: Array) -> None:
         """Rows x [groups, rows, k], error and wanted output [groups, rows, n], all float32."""
+        x, error = x.astype(np.float64), error.astype(np.float64)
         rows = x.swapaxes(1, 2)
         self.gram += rows @ x
         self.moment += rows @ error
-        self.error += float(np.square(error, dtype=np.float64).sum())
+        self.error += float(np.square(error).sum())
         self.size += float(np.square(wanted, dtype=np.float64).sum())
-
-    def __add__(self, other: Sums) -> Sums:
-        error, size = self.error + other.error, self.size + other.size
-        return Sums(self.gram + other.gram, self.moment + other.moment, error, size)
 
     def solve(self, ridge: float, free: int) -> Array:
         """D [groups, k, n] that minimises |E - X D|^2 and the ridge term, which leaves the last `free` rows alone."""
@@ -56,6 +65,11 @@ class Sums:
         solution: Array = np.linalg.solve(matrix, self.moment)
         return solution
 
+    def strength(self, correction: Array) -> float:
+        """The root of the power of X D, were its columns independent, over the norm of the wanted output."""
+        squares = np.diagonal(self.gram, axis1=1, axis2=2)
+        return math.sqrt(float((squares[:, :, None] * np.square(correction)).sum()) / self.size) if self.size else 0.0
+
     def relative(self, correction: Array | None = None) -> float:
         """|E - X D| over the norm of the wanted output."""
         left = self.error
@@ -67,6 +81,9 @@ class Sums:
 @dataclass
 class Regression:
     """A layer's correction, fitted on some samples and judged on others.
+
+    Nothing is ever fitted on the others: along a deep network they stay what other samples are too, and a correction
+    that does not carry over to those, and would be amplified by the layers behind it, is seen.
 
     Attributes:
         fitted: sums over those that the correction is fitted on.
@@ -81,19 +98,22 @@ class Regression:
     def solve(self) -> tuple[Array | None, float, float]:
         """The correction, or None where none helps, and the relative errors before and after on the samples held out.
 
-        The ridge is the one that serves these best, looked for from the strongest on for as long as they gain; the
-        correction itself is fitted on all samples then.
+        The ridge is the one that serves these best, looked for from the strongest on for as long as they gain.
         """
         before = self.held_out.relative()
         best, after = None, before
         for ridge in RIDGES:
             try:
-                error = self.held_out.relative(self.fitted.solve(ridge, self.free))
+                correction = self.fitted.solve(ridge, self.free)
             except np.linalg.LinAlgError:
                 break
-            if error >= after:
+            error = self.held_out.relative(correction)
+            if error > WORTH * after or self.fitted.strength(correction) > STRONGEST:
                 break
-            best, after = ridge, error
-        if best is None:
-            return None, before, before
-        return (self.fitted + self.held_out).solve(best, self.free), before, after
+            best, after = correction, error
+        return best, before, after
+
+    def relative(self) -> float:
+        """The relative error before, on all samples."""
+        size = self.fitted.size + self.held_out.size
+        return math.sqrt((self.fitted.error + self.held_out.error) / size) if size else 0.0

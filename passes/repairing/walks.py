@@ -56,8 +56,10 @@ class Walks:
 
     def _narrow(self, array: Array, name: str) -> Array:
         """What is left of a value of the original, [runs, ...its shape]."""
-        kept = self._origin.kept.get(name)
-        return array if kept is None else array[np.ix_(np.arange(len(array)), *kept)]
+        for axis, kept in enumerate(self._origin.kept.get(name, ()), start=1):
+            if len(kept) < array.shape[axis]:
+                array = array.take(kept, axis)
+        return array
 
 
 def _stacked(runs: Iterator[dict[str, Array]], count: int) -> Iterator[dict[str, Array]]:

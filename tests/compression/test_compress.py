@@ -11,6 +11,7 @@ import onnx
 import onnx.parser
 import pytest
 
+import hetpart
 from examples import zoo
 from hetpart.compression import Accuracy, AccuracyOptions, Similarity
 from hetpart.compression.compress import CompressReport, compress
@@ -86,6 +87,16 @@ def test_the_written_model_is_what_was_judged(labelled: tuple[Path, Path], tmp_p
     assert accuracy.scores[0].drop_interval is None
     stated = {entry.key: entry.value for entry in onnx.load(tmp_path / "out.onnx").metadata_props}
     assert f"{accuracy.scores[1].value:.1f} % on {n} samples" in stated["hetpart.accuracy"]
+
+
+def test_the_python_function_does_what_the_verb_does(labelled: tuple[Path, Path], tmp_path: Path) -> None:
+    model, heldout = labelled
+    report = hetpart.compress(model, "sd855", passes=PASS, output=str(tmp_path / "a.onnx"), evaluation=str(heldout))
+    other = run(model, output=tmp_path / "b.onnx", evaluation=str(heldout))
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert report.compression.accuracy == other.compression.accuracy
+    with pytest.raises(HetpartError, match="there is no pass called 'prune'"):
+        hetpart.compress(model, passes="prune")
 
 
 def test_what_was_compressed_before_keeps_its_history(labelled: tuple[Path, Path], tmp_path: Path) -> None:
@@ -273,6 +284,12 @@ def test_many_weights_lie_beside_the_model(tmp_path: Path, monkeypatch: pytest.M
         compress(source, SD855, "prune-channels", AccuracyOptions(), output=tmp_path / "out.onnx")
     assert caught.value.code == "output-exists"
     monkeypatch.undo()
+    report = compress(source, SD855, "prune-channels", AccuracyOptions(), output=tmp_path / "out.onnx", overwrite=True)
+    assert (data.exists(), report.output_bytes) == (False, output.stat().st_size)  # it belonged to what was replaced
+    data.write_text("the user's")
+    output.unlink()
+    compress(source, SD855, "prune-channels", AccuracyOptions(), output=output, overwrite=True)
+    assert data.read_text() == "the user's"
     run(source, "prune-channels", tmp_path / "whole.onnx")
     inputs = zoo.inputs(onnx.load(source))
     np.testing.assert_array_equal(

@@ -62,8 +62,8 @@ ALLOWED: dict[str, set[str]] = {
         "version",
     },
     "api": {
-        "errors", "build", "bundle", "compiler", "cost", "fallback", "frontend", "oracle", "phases", "report",
-        "runtime", "single", "targets",
+        "errors", "build", "bundle", "compiler", "compression", "cost", "fallback", "frontend", "oracle", "phases",
+        "report", "runtime", "single", "targets",
     },
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},

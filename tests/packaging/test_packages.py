@@ -44,7 +44,7 @@ def test_the_version_is_stated_once_more_and_alike(setup: configparser.ConfigPar
 
 
 def test_public_names_are_the_documented_ones() -> None:
-    assert sorted(hetpart.__all__) == ["HetpartError", "__version__", "check", "compile", "load"]
+    assert sorted(hetpart.__all__) == ["HetpartError", "__version__", "check", "compile", "compress", "load"]
     text = (ROOT / "docs/index.md").read_text()
     for name in hetpart.__all__:
         assert getattr(hetpart, name) is not None

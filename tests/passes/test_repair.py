@@ -17,6 +17,7 @@ from hetpart.passes.pipeline import optimisation_level, parse_pipeline, run_pipe
 from hetpart.passes.printer import print_model
 from hetpart.passes.repairing import find
 from hetpart.passes.repairing.find import find_layer
+from hetpart.passes.repairing.least_squares import Regression, Sums
 from tests.numerics import relative_error
 from tests.passes.support import draw, parse
 from tests.passes.test_prune_channels import LAYERS, random_network
@@ -73,7 +74,7 @@ def test_what_other_channels_repeat_is_made_good(name: str) -> None:
     model = parse(f"(float[1,3,6,6] x) => (float[1,5,6,6] y) {{ a = Conv(x, w) b = Relu(a) {text} }}",
                   w=pairs(4, 3, 1, 1), **weights)  # fmt: skip
     run_pipeline(model, optimisation_level("O1"))
-    original, samples = model.clone(), samples_of(model, 4 * SAMPLES)
+    original, samples = model.clone(), samples_of(model, 5 * SAMPLES)
     context = Context(calibration=samples)
     run_pipeline(model, parse_pipeline("prune-channels{ratio=0.5,multiple=1}"), context, verify_each=True)
     assert error(original, model, samples) > 0.1
@@ -184,6 +185,20 @@ def test_of_a_layer_that_is_too_wide_the_bias_is_solved(monkeypatch: pytest.Monk
     assert weight.const_value is data
     assert len(model.graph[2].inputs) == 3
     assert error(original, model, samples) < 0.95 * before
+
+
+def test_a_correction_that_lives_on_cancellation_is_not_used() -> None:
+    """Two columns that are alike but for noise on the samples: their difference would explain anything."""
+    random = np.random.default_rng(0)
+    x = np.repeat(random.standard_normal((1, 4000, 1)), 2, axis=2) + 1e-3 * random.standard_normal((1, 4000, 2))
+    wanted = 1e3 * (x[..., :1] - x[..., 1:])
+    regression = Regression(Sums.zero(1, 2, 1), Sums.zero(1, 2, 1), 0)
+    for sums in (regression.fitted, regression.held_out):
+        sums.add(x.astype(np.float32), wanted.astype(np.float32), wanted.astype(np.float32))
+    assert regression.fitted.strength(regression.fitted.solve(1e-5, 0)) > 10
+    correction, before, after = regression.solve()
+    assert correction is None or regression.fitted.strength(correction) <= 1
+    assert after <= before
 
 
 def test_nothing_to_do() -> None:
