@@ -1,7 +1,7 @@
 """Row-major matrix times constant matrix: Gemm, and MatMul with constant weights.
 
-A work item is one register tile. Weights that fit into the L2 cache are re-read for every tile of rows; larger ones
-pass once, while the rows are re-read for every tile of columns.
+A work item is one register tile. The weights of a network are in no cache when their layer begins: while the rows pass
+by one tile of columns, each of them asks for its share of the next tile's weights.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ import numpy as np
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, range_kernel
+from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, prefetch, range_kernel
 from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand_slice
 from hetpart.kernels.cpu.packing import pack_bias
+from hetpart.kernels.cpu.tiles import piece_count
 from hetpart.kernels.cpu.vectors import vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import DenseSpec
+
+LINE = 16
+"""Floats of a cache line."""
 
 
 def extent(spec: DenseSpec, isa: Isa) -> int:
@@ -58,6 +62,15 @@ def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
                 shape = aligned_shape(spec.operands[i], len(spec.out.shape))
                 return operand_slice(operands[i], shape, spec.out.shape, row + r, column + c, width)
 
+            # lines that each row asks for, of a next tile as large as this one
+            share = -(-spec.k * columns // (spec.m * LINE))
+
+            def fetch(turn: Expr, turns: int) -> None:
+                each = -(-share * rows // turns)
+                for i in range(each):
+                    line = row * share + turn * each + i
+                    prefetch(w, (column + columns) * spec.k + line * LINE, into_l2=True)
+
             GemmTile(
                 rows,
                 columns,
@@ -68,6 +81,7 @@ def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
                 start=lambda c, width: zeros(width) if b is None else b[vector(width, column + c)],
                 place=lambda r, c, width: vector(width, (row + r) * spec.n + column + c),
                 operand=operand,
+                fetch=fetch if piece_count(tiles.rows) > 1 and not tiles.rows_outer else None,
             ).emit(out, spec.steps, isa.lanes)
 
         tiles.locate(item, tile)

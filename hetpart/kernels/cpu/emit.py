@@ -60,9 +60,10 @@ def registers(shape: Sequence[int], dtype: str = "float32") -> Buffer:
     return T.alloc_buffer(tuple(shape), dtype, scope="local", layout=None, annotations={"disable_lower_builtin": True})
 
 
-def prefetch(buffer: Buffer, index: Expr, *, write: bool = False) -> None:
+def prefetch(buffer: Buffer, index: Expr, *, into_l2: bool = False) -> None:
     """Ask for the cache line that holds element `index` of a one-dimensional buffer; it may lie beyond the end."""
-    T.evaluate(tirx.call_intrin("void", "tirx.prefetch", tirx.address_of(buffer[index]), int(write), 3, 1))
+    locality = 2 if into_l2 else 3
+    T.evaluate(tirx.call_intrin("void", "tirx.prefetch", tirx.address_of(buffer[index]), 0, locality, 1))
 
 
 def flat(buffer: Buffer, size: int, dtype: str) -> Buffer:

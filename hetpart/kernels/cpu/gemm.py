@@ -2,6 +2,9 @@
 
 A tile is a few rows by a few vectors of columns. What is left of the columns after whole vectors is a tile of its own,
 made of vectors of 8, 4, 2 and 1 lanes, so that nothing is read or written beyond the end of a row.
+
+All rows pass by one tile of columns, whose part of the right-hand side stays in the L1 cache or near it, before the
+next one begins; the other way round where only the right-hand side fits into the L2 cache.
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ from hetpart.kernels.cpu.vectors import Accumulators, splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.strides import broadcast_strides
 
-RESIDENT_BYTES = 512 << 10
-"""A right-hand side up to this size stays in the L2 cache while the rows of the left-hand side pass by."""
-
 UNROLL = 112
 """Multiply-adds in the unrolled body of the reduction loop, about."""
+
+UNROLLED_STEPS = 8
+"""Steps of the reduction in it, at most. LLVM loads far ahead: with more steps of few multiply-adds it spills."""
 
 LONG_VECTORS = 4
 """A long epilogue takes so many vectors at a time: each is one chain of dependent instructions."""
@@ -49,7 +52,8 @@ class GemmTiles:
         columns = [Run(r.start * lanes, r.count, r.size * lanes) for r in even_runs(whole, shape.vectors)]
         if rest:
             columns.append(Run(whole * lanes, 1, rest))
-        return GemmTiles(even_runs(m, shape.rows), tuple(columns), k * n * 4 <= RESIDENT_BYTES)
+        rows_outer = 4 * k * n <= isa.l2_bytes // 2 < 4 * m * k
+        return GemmTiles(even_runs(m, shape.rows), tuple(columns), rows_outer)
 
     @property
     def count(self) -> int:
@@ -84,6 +88,7 @@ class GemmTile:
         start: ``start(column, width)``, what the sums begin with.
         place: ``place(row, column, width)``, indices of a vector of `out`.
         operand: ``operand(i, row, column, width)``, a vector.
+        fetch: ``fetch(i, count)`` is emitted in turn `i` of the `count` turns of the reduction loop, to prefetch.
     """
 
     rows: int
@@ -94,6 +99,7 @@ class GemmTile:
     start: Callable[[int, int], Expr]
     place: Callable[[Expr, int, int], Expr]
     operand: Callable[[int, Expr, int, int], Expr]
+    fetch: Callable[[Expr, int], None] | None = None
 
     def emit(self, out: Buffer, steps: Sequence[Step], lanes: int) -> None:
         """The sums, then the epilogue: in registers, or if it is long, on the stored sums row by row."""
@@ -117,8 +123,10 @@ class GemmTile:
         def step(k: Expr) -> None:
             acc.rank_one([self.right(k, *piece) for piece in pieces], [self.left(r, k) for r in range(self.rows)])
 
-        unroll = max(1, min(self.depth, UNROLL // (self.rows * len(pieces))))
+        unroll = max(1, min(self.depth, UNROLLED_STEPS, UNROLL // (self.rows * len(pieces))))
         with T.serial(0, self.depth // unroll) as outer:
+            if self.fetch is not None:
+                self.fetch(outer, self.depth // unroll)
             for inner in range(unroll):
                 step(outer * unroll + inner)
         for k in range(self.depth // unroll * unroll, self.depth):

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.mca import main_loop
 from hetpart.errors import InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu import dense
-from hetpart.kernels.cpu.build import host_isa
+from hetpart.kernels.cpu.build import assembly, host_isa
+from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import DenseSpec
 from tests.kernels.cpu import reference
 from tests.kernels.cpu.conftest import RunKernel
@@ -71,3 +73,14 @@ def test_columns_must_be_the_last_dimension() -> None:
     spec = DenseSpec(Plain((6, 4)), Plain((3, 6)), 6, 4, 3)
     with pytest.raises(InternalError, match="columns"):
         dense.prim_func(spec, host_isa(), "kernel")
+
+
+@pytest.mark.parametrize("rows", [1, 30])
+def test_neon_loops_keep_their_sums_in_registers_and_ask_for_the_next_weights(rows: int) -> None:
+    neon = Isa("aarch64-linux-android", "cortex-a76", ("+neon",), lanes=4, registers=32)
+    spec = DenseSpec(Plain((rows, 512)), Plain((rows, 1000)), rows, 512, 1000)
+    loop = main_loop(assembly([dense.prim_func(spec, neon, "kernel")], neon))
+    assert loop is not None
+    assert loop.multiply_adds >= 64
+    assert loop.spills == 0
+    assert any("pldl2keep" in line for line in loop.instructions) == (rows > 1)
