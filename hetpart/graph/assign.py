@@ -1,13 +1,14 @@
 """Decides how every value lies in memory, before anything is placed.
 
 The layout does not depend on the processor: CPU and GPU kernels read and write the same blocked form, so a tensor
-crosses between them without a transform. Three decisions, in this order:
+crosses between them without a transform. Four decisions, in this order:
 
 1. *Form*: each unit works on Blocked or on Plain tensors; where maker and reader differ, a ``repack`` unit goes
    between, shared by all readers (`_convert`). A transposition between NCHW and NHWC is such a change of form itself.
 2. *Concatenation without copies*: the makers of a blocked concat's inputs write into slices of its output
    (hetpart.graph.inplace).
 3. *Halo*: every blocked value gets the border its widest consumer wants.
+4. *Views*: what only products and transpositions read is found in another value by strides (hetpart.graph.strided).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hetpart.graph.halo import window
 from hetpart.graph.inplace import Pieces, Slice, place_concats
 from hetpart.graph.layout import Blocked, Halo, Layout, Plain
 from hetpart.graph.quantised import LIMITS
+from hetpart.graph.strided import strided_views
 from hetpart.graph.units import TensorType, Unit, UnitGraph
 
 CHANNELS_LAST = (0, 2, 3, 1)
@@ -43,7 +45,8 @@ class Assignment:
         graph: the same with repack units inserted; a unit's `inputs` name what it really reads.
         layouts: layout of every activation value.
         slices: values that share the bytes of another value instead of having their own.
-        free: units that move no data: views, concats whose inputs are all in place, repacks that change no byte.
+        free: units that move no data: views, also by strides, concats whose inputs are all in place, repacks that
+            change no byte.
         reads: (unit, value as its ONNX nodes name it) -> value it really reads, where the two differ.
         ports: graph output -> plain value that holds it.
         copies: blocked concat unit -> the inputs that it must copy, the others being in place.
@@ -105,6 +108,10 @@ def assign(graph: UnitGraph, block: int, *, half: bool = False) -> Assignment:
         if unit.kind == "view" or (unit.kind == "repack" and _same_bytes(unit, layouts, slices)):
             slices[unit.outputs[0]] = Slice(unit.inputs[0], 0)
             free.add(unit.name)
+    for value, (root, view) in strided_views(converted, blocked).items():
+        layouts[value] = view
+        slices[value] = Slice(root, 0)
+        free.add(converted.producer[value])
     return Assignment(graph, converted, layouts, slices, frozenset(free), reads, ports, pieces.placed)
 
 

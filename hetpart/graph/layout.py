@@ -1,8 +1,9 @@
 """How a tensor lies in memory between two kernels.
 
-Two forms only. `Plain` is ONNX's own row-major order. `Blocked` is NCHW with the channels cut into blocks of
-`block` (the target's vector width in floats), stored with a border of zeros ("halo") that is wide enough for every
-padded consumer, so that no kernel ever copies its input to pad it.
+Two forms only. `Plain` is ONNX's own row-major order (or, `Strided`, part of such a tensor, read where it lies).
+`Blocked` is NCHW with the channels cut into blocks of `block` (the target's vector width in floats), stored with a
+border of zeros ("halo") that is wide enough for every padded consumer, so that no kernel ever copies its input to pad
+it.
 
 Contract between kernels (every generator keeps it, on every processor):
 
@@ -33,7 +34,45 @@ class Plain:
 
     @property
     def size_bytes(self) -> int:
-        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        """Bytes of the buffer."""
+        return math.prod(self.physical_shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def start(self) -> int:
+        """The first element in the buffer."""
+        return 0
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Elements from one index to the next, per axis."""
+        return tuple(math.prod(self.shape[axis + 1 :]) for axis in range(len(self.shape)))
+
+
+@dataclass(frozen=True)
+class Strided(Plain):
+    """A view of a row-major tensor: only the kernels that ask for `start` and `strides` may get one.
+
+    Attributes:
+        whole: elements of the tensor that is viewed.
+        first: its element that comes first.
+        steps: what `strides` are.
+    """
+
+    whole: int = 0
+    first: int = 0
+    steps: tuple[int, ...] = ()
+
+    @property
+    def physical_shape(self) -> tuple[int, ...]:
+        return (self.whole,)
+
+    @property
+    def start(self) -> int:
+        return self.first
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self.steps
 
 
 @dataclass(frozen=True)
@@ -136,7 +175,14 @@ def channels_last(shape: tuple[int, ...], dtype: str) -> Blocked:
 
 
 def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
-    """`array` (logical shape) as it lies in memory under `layout`; halo and spare lanes hold its `fill`."""
+    """`array` (logical shape) as it lies in memory under `layout`; halo and spare lanes hold its `fill`.
+
+    Elements of the buffer that a `Strided` layout does not reach are zero.
+    """
+    if isinstance(layout, Strided):
+        stored = np.zeros(layout.physical_shape, layout.dtype)
+        _viewed(stored, layout)[...] = array
+        return stored
     if isinstance(layout, Plain):
         return np.array(array, dtype=layout.dtype, order="C").reshape(layout.shape)
     n, c, h, w = layout.shape
@@ -154,6 +200,8 @@ def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
 
 def unpack(stored: np.ndarray, layout: Layout) -> np.ndarray:
     """The logical array that `stored` (physical shape) holds: the inverse of `pack`."""
+    if isinstance(layout, Strided):
+        return np.ascontiguousarray(_viewed(stored, layout))
     if isinstance(layout, Plain):
         return stored.reshape(layout.shape)
     n, c, h, w = layout.shape
@@ -163,3 +211,8 @@ def unpack(stored: np.ndarray, layout: Layout) -> np.ndarray:
     top, left = layout.halo.top, layout.halo.left
     inner = stored.reshape(layout.physical_shape)[:, :, top : top + h, left : left + w]
     return np.ascontiguousarray(inner.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c])
+
+
+def _viewed(stored: np.ndarray, layout: Strided) -> np.ndarray:
+    part = stored.reshape(-1)[layout.start :]
+    return np.lib.stride_tricks.as_strided(part, layout.shape, [stride * part.itemsize for stride in layout.strides])

@@ -18,7 +18,7 @@ from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
 from hetpart.graph.extract import unit_model
 from hetpart.graph.halo import window
-from hetpart.graph.layout import Blocked, Layout, Plain, pack
+from hetpart.graph.layout import Blocked, Layout, Plain, Strided, pack
 from hetpart.graph.units import Unit
 from hetpart.kernels.coordinates import resize_lines
 from hetpart.kernels.select_quantised import quantised_spec
@@ -100,6 +100,13 @@ class Context:
         return form
 
     def plain(self, value: str) -> Plain:
+        form = self.strided(value)
+        if isinstance(form, Strided):
+            raise InternalError("layout-form", "a plain value is expected", node=value)
+        return form
+
+    def strided(self, value: str) -> Plain:
+        """The layout of a plain value, or of a view of one."""
         form = self.layout(value)
         if not isinstance(form, Plain):
             raise InternalError("layout-form", "a plain value is expected", node=value)
@@ -180,7 +187,7 @@ def _dense(at: Context) -> tuple[KernelCall, ...]:
 def _matmul(at: Context) -> tuple[KernelCall, ...]:
     layouts, sources = at.operands()
     spec = MatmulSpec(
-        at.plain(at.source(0)), at.plain(at.source(1)), at.plain(at.output), at.unit.steps, _all_plain(layouts)
+        at.strided(at.source(0)), at.strided(at.source(1)), at.plain(at.output), at.unit.steps, _all_plain(layouts)
     )
     return (KernelCall(spec, (at.source(0), at.source(1), *sources), (at.output,)),)
 
@@ -289,7 +296,7 @@ def _transpose(at: Context) -> tuple[KernelCall, ...]:
     given = at.layout(at.source(0))
     if isinstance(given, Blocked) or isinstance(at.out, Blocked):
         return (KernelCall(RepackSpec(given, at.out, nhwc=True), (at.source(0),), (at.output,)),)
-    x = at.plain(at.source(0))
+    x = at.strided(at.source(0))
     perm = tuple(int(p) for p in at.node.attributes.get_ints("perm", tuple(reversed(range(len(x.shape))))))
     return (KernelCall(TransposeSpec(x, at.plain(at.output), perm), (at.source(0),), (at.output,)),)
 
@@ -403,7 +410,7 @@ def _all_blocked(layouts: tuple[Layout, ...]) -> tuple[Blocked, ...]:
 
 
 def _all_plain(layouts: tuple[Layout, ...]) -> tuple[Plain, ...]:
-    plain = tuple(form for form in layouts if isinstance(form, Plain))
+    plain = tuple(form for form in layouts if isinstance(form, Plain) and not isinstance(form, Strided))
     if len(plain) < len(layouts):
         raise InternalError("layout-form", "an operand of a row-major kernel is blocked")
     return plain

@@ -106,7 +106,10 @@ class DenseSpec(Spec):
 
 @dataclass(frozen=True)
 class MatmulSpec(Spec):
-    """Batched ``out[..., m, n] = sum_k a[..., m, k] * b[..., k, n]`` of two activations with ONNX broadcasting."""
+    """Batched ``out[..., m, n] = sum_k a[..., m, k] * b[..., k, n]`` of two activations with ONNX broadcasting.
+
+    `a` and `b` may be `Strided`, with neighbouring elements in their last dimension.
+    """
 
     a: Plain
     b: Plain
@@ -251,7 +254,10 @@ class ChannelsSpec(Spec):
 
 @dataclass(frozen=True)
 class TransposeSpec(Spec):
-    """Row-major permutation, ``out[i_perm] = x[i]`` as ONNX Transpose; any 1, 2, 4 or 8-byte dtype."""
+    """Row-major permutation, ``out[i_perm] = x[i]`` as ONNX Transpose; any 1, 2, 4 or 8-byte dtype.
+
+    `x` may be `Strided`.
+    """
 
     x: Plain
     out: Plain

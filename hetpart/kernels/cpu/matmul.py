@@ -21,6 +21,7 @@ from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand
 from hetpart.kernels.cpu.vectors import vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import MatmulSpec
+from hetpart.kernels.strides import matrix_strides
 
 
 def extent(spec: MatmulSpec, isa: Isa) -> int:
@@ -40,14 +41,19 @@ def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
     shapes = _Shapes.of(spec)
     tiles = shapes.tiles(isa, spec.steps)
     m, k, n = shapes.m, shapes.k, shapes.n
+    *a_batch, a_row = matrix_strides(spec.a, shapes.batch)
+    *b_batch, b_row = matrix_strides(spec.b, shapes.batch, column=True)
     arguments = (spec.a, spec.b, *spec.operands, spec.out)
 
     def body(item: Expr, *buffers: Buffer) -> None:
-        views = [flat(b, math.prod(a.shape), a.dtype) for b, a in zip(buffers, arguments, strict=True)]
+        views = [flat(b, math.prod(a.physical_shape), a.dtype) for b, a in zip(buffers, arguments, strict=True)]
         a, b, *operands, out = views
         product, number = decode(item, (math.prod(shapes.batch), tiles.count))
-        left = T.Bind(_batch_offset(product, shapes.batch, shapes.a_batch) * (m * k))
-        right = T.Bind(_batch_offset(product, shapes.batch, shapes.b_batch) * (k * n))
+        matrix = decode(product, shapes.batch) if shapes.batch else []
+        left, right = (
+            T.Bind(side.start + sum(c * stride for c, stride in zip(matrix, strides, strict=True)))
+            for side, strides in ((spec.a, a_batch), (spec.b, b_batch))
+        )
 
         def tile(row: Expr, rows: int, column: Expr, columns: int) -> None:
             first = product * m + row
@@ -60,8 +66,8 @@ def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
                 rows,
                 columns,
                 k,
-                left=lambda r, step: a[left + (row + r) * k + step],
-                right=lambda step, c, width: b[vector(width, right + step * n + column + c)],
+                left=lambda r, step: a[left + (row + r) * a_row + step],
+                right=lambda step, c, width: b[vector(width, right + step * b_row + column + c)],
                 start=lambda _, width: zeros(width),
                 place=lambda r, c, width: vector(width, (first + r) * n + column + c),
                 operand=operand,
@@ -76,8 +82,6 @@ def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
 class _Shapes:
     """The product with vectors written as matrices: a (1, k) row on the left, a (k, 1) column on the right."""
 
-    a_batch: tuple[int, ...]
-    b_batch: tuple[int, ...]
     batch: tuple[int, ...]
     m: int
     k: int
@@ -94,7 +98,7 @@ class _Shapes:
         rank = max(len(a), len(b)) - 2
         a_batch, b_batch = ((1,) * (rank + 2 - len(s)) + s[:-2] for s in (a, b))
         batch = tuple(max(pair) for pair in zip(a_batch, b_batch, strict=True))
-        shapes = _Shapes(a_batch, b_batch, batch, a[-2], a[-1], b[-1], row_dropped, column_dropped)
+        shapes = _Shapes(batch, a[-2], a[-1], b[-1], row_dropped, column_dropped)
         fits = all(have in (1, want) for side in (a_batch, b_batch) for have, want in zip(side, batch, strict=True))
         if not fits or a[-1] != b[-2] or shapes.widened(spec.out.shape) != shapes.out:
             raise InternalError("kernel-layout", f"{spec.a} times {spec.b} is not {spec.out}")
@@ -112,16 +116,3 @@ class _Shapes:
 
     def tiles(self, isa: Isa, steps: Sequence[Step]) -> GemmTiles:
         return GemmTiles.of(self.m, self.k, self.n, isa, steps)
-
-
-def _batch_offset(product: Expr, batch: Sequence[int], own: Sequence[int]) -> Expr:
-    """Number of the matrix that product number `product` reads, on a side whose batch dimensions are `own`."""
-    if not batch:
-        return 0
-    offset: Expr = 0
-    stride = 1
-    for coordinate, size in zip(reversed(decode(product, batch)), reversed(own), strict=True):
-        if size > 1:
-            offset = offset + coordinate * stride
-        stride *= size
-    return offset

@@ -52,20 +52,24 @@ def prim_func(spec: TransposeSpec, isa: Isa, symbol: str) -> Any:
     lanes = isa.lanes * 4 // np.dtype(dtype).itemsize
 
     def body(item: Expr, x: Buffer, out: Buffer) -> None:
-        source, target = (flat(buffer, math.prod(spec.x.shape), dtype) for buffer in (x, out))
+        source, target = (
+            flat(buffer, math.prod(form.physical_shape), dtype)
+            for buffer, form in zip((x, out), (spec.x, spec.out), strict=True)
+        )
 
         def run(offsets: list[Expr], length: Expr) -> None:
-            copy_run(target, T.Bind(offsets[0]), source, T.Bind(offsets[1]), length, nest.share, lanes)
+            start = T.Bind(offsets[1] + spec.x.start)
+            copy_run(target, T.Bind(offsets[0]), source, start, length, nest.share, lanes)
 
         if _keeps_runs(nest):
             for_each_run(item, nest, run)
         else:
-            _copy_band(item, nest, source, target)
+            _copy_band(item, nest, spec.x.start, source, target)
 
     return range_kernel(symbol, (x, out), body)
 
 
-def _copy_band(item: Expr, nest: Nest, source: Buffer, target: Buffer) -> None:
+def _copy_band(item: Expr, nest: Nest, start: int, source: Buffer, target: Buffer) -> None:
     """`TILE` positions of the axis along which x is contiguous, times `BAND` of the innermost output axis."""
     axis = _contiguous_axis(nest)
     extents, (out_strides, x_strides) = nest.extents, nest.strides
@@ -73,7 +77,7 @@ def _copy_band(item: Expr, nest: Nest, source: Buffer, target: Buffer) -> None:
     coordinates[axis] = coordinates[axis] * TILE
     coordinates[-1] = coordinates[-1] * BAND
     out_offset = T.Bind(sum(c * stride for c, stride in zip(coordinates, out_strides, strict=True)))
-    x_offset = T.Bind(sum(c * stride for c, stride in zip(coordinates, x_strides, strict=True)))
+    x_offset = T.Bind(start + sum(c * stride for c, stride in zip(coordinates, x_strides, strict=True)))
     height = T.Bind(T.min(TILE, extents[axis] - coordinates[axis]))
     band = T.Bind(T.min(BAND, extents[-1] - coordinates[-1]))
     with T.serial(0, (band + TILE - 1) // TILE) as tile:
@@ -85,7 +89,7 @@ def _copy_band(item: Expr, nest: Nest, source: Buffer, target: Buffer) -> None:
 
 
 def _nest(spec: TransposeSpec) -> Nest:
-    strides = row_major_strides(spec.x.shape)
+    strides = spec.x.strides
     return collapse(spec.out.shape, (row_major_strides(spec.out.shape), [strides[p] for p in spec.perm]))
 
 

@@ -92,15 +92,18 @@ class GemmTile:
             lines.append(f"{form} " + ", ".join(f"sum{row}_{v} = start{v}" for v in range(self.vectors)) + ";")
         return lines
 
-    def multiply(self, depth: int, weight: Callable[[int], str], advance: str) -> list[str]:
-        """The loop over the `depth` summands. ``from`` points to the tile's first row, whose rows are `depth` apart.
+    def multiply(
+        self, depth: int, weight: Callable[[int], str], advance: str, row_stride: int | None = None
+    ) -> list[str]:
+        """The loop over the `depth` summands. ``from`` points to the tile's first row; rows are `depth` or more apart.
 
         `weight` is the expression of a vector of columns of the right-hand side's current row, and `advance` the
         statement that goes on to the next row.
         """
+        row_stride = depth if row_stride is None else row_stride
         body = [f"const {self.form.form} w{v} = {weight(v)};" for v in range(self.vectors)]
         for row in range(self.rows):
-            body.append(f"const float x{row} = from[{affine([('k', 1)], row * depth)}];")
+            body.append(f"const float x{row} = from[{affine([('k', 1)], row * row_stride)}];")
             body += [f"sum{row}_{v} += x{row} * w{v};" for v in range(self.vectors)]
         return for_range("k", "0", str(depth), [*body, advance])
 

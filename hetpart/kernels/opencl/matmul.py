@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hetpart.errors import InternalError
+from hetpart.graph.layout import Plain
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.gemm import GemmTile
@@ -16,7 +17,7 @@ from hetpart.kernels.opencl.grid import item
 from hetpart.kernels.opencl.plain import RowOperand, Strided
 from hetpart.kernels.opencl.text import affine, const_in, kernel, result
 from hetpart.kernels.spec import MatmulSpec
-from hetpart.kernels.strides import broadcast_strides
+from hetpart.kernels.strides import matrix_strides
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,10 @@ class _Problem:
         """Matrices in the batch."""
         return math.prod(self.batch)
 
-    def matrix(self, shape: tuple[int, ...], index: str) -> str:
-        """Offset of the first element of matrix number `index` of a or b."""
-        strides = broadcast_strides(shape[:-2], self.batch)
-        size = shape[-2] * shape[-1]
-        return Strided.of(self.batch, tuple(stride * size for stride in strides)).offset(index)
+    def matrix(self, side: Plain, strides: Sequence[int]) -> str:
+        """Offset of the first element of matrix number ``matrix`` of a or b, which lie `strides` apart."""
+        offset = Strided.of(self.batch, tuple(strides)).offset("matrix")
+        return f"{side.start} + {offset}" if side.start else offset
 
 
 def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
@@ -74,15 +74,19 @@ def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
         RowOperand.of(f"operand{i}", _spelled_out(form.shape, spec), shape) for i, form in enumerate(spec.operands)
     ]
     form = tile.form.form
+    *a_batch, a_row = matrix_strides(spec.a, problem.batch)
+    *b_batch, b_row = matrix_strides(spec.b, problem.batch, column=True)
     body = [
         *tile.grid(problem.count).guard(device),
         *tile.locate(),
         f"const int matrix = {item(2, problem.count)};",
         "",
         *tile.declare(lambda v: f"({form})(0.0f)"),
-        f"__global const float* from = a + {problem.matrix(problem.a, 'matrix')} + row * {problem.k};",
-        f"__global const float* right = b + {problem.matrix(problem.b, 'matrix')} + column;",
-        *tile.multiply(problem.k, lambda v: tile.form.load("right", str(v * tile.width)), f"right += {problem.n};"),
+        f"__global const float* from = a + {problem.matrix(spec.a, a_batch)} + row * {a_row};",
+        f"__global const float* right = b + {problem.matrix(spec.b, b_batch)} + column;",
+        *tile.multiply(
+            problem.k, lambda v: tile.form.load("right", str(v * tile.width)), f"right += {b_row};", row_stride=a_row
+        ),
         *tile.store(symbol, spec.steps, operands, affine([("matrix", problem.m), ("row", 1)])),
     ]
     comment = [

@@ -14,7 +14,6 @@ from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.plain import Strided
 from hetpart.kernels.opencl.text import affine, for_range, kernel
 from hetpart.kernels.spec import TransposeSpec
-from hetpart.kernels.strides import row_major_strides
 
 
 def source(spec: TransposeSpec, device: Device, symbol: str) -> str:
@@ -24,11 +23,12 @@ def source(spec: TransposeSpec, device: Device, symbol: str) -> str:
     form = element_type(spec.out.dtype)
     outer = Strided(walk.extents[:-1], walk.strides[:-1])
     read = affine([("i", step)])
+    start = f"{spec.x.start} + " if spec.x.start else ""
     copy = [f"out[{affine([('row', length), ('i', 1)])}] = from[{read}];"]
     body = [
         *grid.guard(device),
         f"const int row = {item(1, grid.y)};",
-        f"__global const {form}* from = x + {outer.offset('row')};",
+        f"__global const {form}* from = x + {start}{outer.offset('row')};",
         *(
             for_range("i", "0", str(length), copy)
             if device.tile_items
@@ -53,8 +53,7 @@ def _walk(spec: TransposeSpec) -> Strided:
     shape = spec.x.shape
     if tuple(shape[axis] for axis in spec.perm) != spec.out.shape or spec.x.dtype != spec.out.dtype:
         raise InternalError("kernel-layout", f"{spec.x} permuted by {spec.perm} is not {spec.out}")
-    strides = row_major_strides(shape)
-    walk = Strided.of(spec.out.shape, tuple(strides[axis] for axis in spec.perm))
+    walk = Strided.of(spec.out.shape, tuple(spec.x.strides[axis] for axis in spec.perm))
     return walk if walk.extents else Strided((1,), (1,))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
-from hetpart.graph.layout import Blocked, Layout, pack, unpack
+from hetpart.graph.layout import Blocked, Layout, Strided, pack, unpack
 from hetpart.kernels.cpu import generator
 from hetpart.kernels.cpu.build import ALIGNMENT, aligned, host_isa, load
 from hetpart.kernels.isa import Isa
@@ -26,9 +26,9 @@ def isa() -> Isa:
 def run_kernel(isa: Isa) -> RunKernel:
     """``run_kernel(spec, inputs, constants={}, keep=None, dirty_halo=True)`` -> logical outputs.
 
-    Spare lanes and (unless the kernel may read it) the halo of the inputs hold NaN, or odd integers; the outputs are
-    dirty and lie between guard bytes. The kernel runs once as a whole and once in three ranges, last first; both must
-    give the same bytes, halos as their layouts say, and leave the guards alone.
+    Spare lanes, what a strided input does not reach, and (unless the kernel may read it) the halo of the inputs hold
+    NaN, or odd integers; the outputs are dirty and lie between guard bytes. The kernel runs once as a whole and once in
+    three ranges, last first; both must give the same bytes, halos as their layouts say, and leave the guards alone.
     With `keep` the output holds that logical array before the call (for kernels that write a part of it).
     """
 
@@ -82,6 +82,8 @@ def _stored(array: np.ndarray, layout: Layout, dirty_halo: bool) -> np.ndarray:
             stored[:, -1, ..., layout.c % layout.block :] = dirt
         if dirty_halo:
             stored[:, :, _outside(layout)] = dirt
+    if isinstance(layout, Strided) and layout.dtype == "float32":
+        stored[pack(np.ones(layout.shape), layout) == 0] = np.nan
     return stored
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hetpart.errors import InternalError
 from hetpart.graph.epilogue import Step
-from hetpart.graph.layout import Plain
+from hetpart.graph.layout import Plain, Strided
 from hetpart.kernels.cpu import matmul
 from hetpart.kernels.cpu.build import host_isa
 from hetpart.kernels.spec import MatmulSpec
@@ -68,3 +68,31 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     for a, b, out in (((2, 3), (4, 5), (2, 5)), ((2, 3), (3, 5), (2, 6)), ((2, 2, 3), (3, 3, 5), (3, 2, 5))):
         with pytest.raises(InternalError, match="is not"):
             matmul.prim_func(MatmulSpec(Plain(a), Plain(b), Plain(out)), host_isa(), "kernel")
+
+
+@pytest.mark.parametrize(("heads", "tokens", "width"), [(3, 197, 64), (2, 5, 7), (1, 1, 1)])
+def test_sides_that_lie_in_one_product_are_read_there(
+    run_kernel: RunKernel, heads: int, tokens: int, width: int
+) -> None:
+    rng = np.random.default_rng(0)
+    row = 3 * heads * width
+
+    def part(number: int) -> Strided:
+        """Query, key or value, in a (tokens, 3, heads, width) product."""
+        steps = (tokens * row, width, row, 1)
+        return Strided((1, heads, tokens, width), "float32", tokens * row, number * heads * width, steps)
+
+    weights = Plain((1, heads, tokens, tokens))
+    for spec in (
+        MatmulSpec(weights, part(2), Plain((1, heads, tokens, width))),
+        MatmulSpec(part(0), Plain((1, 1, width, tokens)), weights),
+    ):
+        inputs = [rng.standard_normal(side.shape).astype(np.float32) for side in (spec.a, spec.b)]
+        (result,) = run_kernel(spec, inputs)
+        assert relative_error(result, reference.matmul(spec, inputs)) < reference.TOLERANCE
+
+
+def test_rows_must_be_contiguous() -> None:
+    spec = MatmulSpec(Plain((5, 4)), Strided((4, 6), "float32", 24, 0, (1, 4)), Plain((5, 6)))
+    with pytest.raises(InternalError, match="contiguous"):
+        matmul.prim_func(spec, host_isa(), "kernel")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hetpart.errors import HetpartError, InternalError
-from hetpart.graph.layout import Blocked, Halo, Plain
+from hetpart.graph.layout import Blocked, Halo, Plain, Strided
 from hetpart.kernels.cpu import pad, repack, transpose
 from hetpart.kernels.spec import ConcatSpec, PadSpec, RepackSpec, ResizeSpec, TransposeSpec
 
@@ -107,6 +107,14 @@ def test_transpose_of_any_rank(run_kernel, data):
     perm = tuple(data.draw(st.permutations(range(len(shape)))))
     x = values(shape, "int64")
     spec = TransposeSpec(Plain(shape, "int64"), Plain(tuple(shape[p] for p in perm), "int64"), perm)
+    np.testing.assert_array_equal(run_kernel(spec, [x])[0], x.transpose(perm))
+
+
+@pytest.mark.parametrize("perm", [(0, 2, 1), (1, 2, 0), (1, 0, 2)])
+def test_transpose_reads_a_view(run_kernel, perm):
+    view = Strided((2, 19, 20), "float32", 2 * 19 * 60, 20, (19 * 60, 60, 1))
+    x = values(view.shape, "float32")
+    spec = TransposeSpec(view, Plain(tuple(x.shape[p] for p in perm)), perm)
     np.testing.assert_array_equal(run_kernel(spec, [x])[0], x.transpose(perm))
 
 

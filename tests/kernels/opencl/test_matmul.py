@@ -10,7 +10,7 @@ import pytest
 from hetpart.errors import InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.evaluate import apply_steps
-from hetpart.graph.layout import Plain
+from hetpart.graph.layout import Plain, Strided
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import matmul
 from hetpart.kernels.spec import MatmulSpec
@@ -48,3 +48,22 @@ def test_product(
 def test_impossible_product_is_refused(a: tuple[int, ...], b: tuple[int, ...], out: tuple[int, ...]) -> None:
     with pytest.raises(InternalError):
         matmul.source(MatmulSpec(Plain(a), Plain(b), Plain(out)), Device(False, 24, (8, 4, 2)), "matmul")
+
+
+def test_sides_that_lie_in_one_product_are_read_there(
+    rig: Any, rng: np.random.Generator, style: tuple[Device, int]
+) -> None:
+    device, _ = style
+    heads, tokens, width = 2, 19, 10
+    row = 3 * heads * width
+    a, v = (
+        Strided((1, heads, tokens, width), "float32", tokens * row, first, (tokens * row, width, row, 1))
+        for first in (0, 2 * heads * width)
+    )
+    weights = Plain((1, heads, tokens, tokens))
+    for spec in (
+        MatmulSpec(a, Plain((1, 1, width, tokens)), weights),
+        MatmulSpec(weights, v, Plain((1, heads, tokens, width))),
+    ):
+        x, y = (rng.standard_normal(side.shape).astype(np.float32) for side in (spec.a, spec.b))
+        assert relative_error(rig.run(spec, device, [x, y]), np.matmul(x.astype(np.float64), y)) < 2e-6

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hetpart.errors import HetpartError, InternalError
-from hetpart.graph.layout import Plain
+from hetpart.graph.layout import Plain, Strided
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import concat, transpose
 from hetpart.kernels.opencl.elements import element_type
@@ -43,6 +43,13 @@ def test_transpose(rig: Any, rng: np.random.Generator, style: tuple[Device, int]
     wanted = x.transpose(perm)
     spec = TransposeSpec(Plain(x.shape), Plain(wanted.shape), perm)
     assert np.array_equal(rig.run(spec, device, [x]), wanted)
+
+
+def test_transpose_reads_a_view(rig: Any, rng: np.random.Generator, style: tuple[Device, int]) -> None:
+    view = Strided((3, 5, 4), "float32", 3 * 5 * 8, 4, (40, 8, 1))
+    x = rng.standard_normal(view.shape).astype(np.float32)
+    found = rig.run(TransposeSpec(view, Plain((5, 4, 3)), (1, 2, 0)), style[0], [x])
+    assert np.array_equal(found, x.transpose(1, 2, 0))
 
 
 def test_impossible_moves_are_refused() -> None:
