@@ -112,8 +112,8 @@ def check_result(model: onnx.ModelProto) -> None:
     """Refuse what folding and inference left dynamic, untyped or undecided.
 
     Raises:
-        HetpartError: ``control-flow``, ``training-mode``, ``dynamic-shape`` or ``unsupported-dtype``, naming the node
-            and the value.
+        HetpartError: ``control-flow``, ``training-mode``, ``dynamic-shape``, ``impossible-shape`` or
+            ``unsupported-dtype``, naming the node and the value.
     """
     check_control_flow(model.graph)
     types = {value.name: value for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)}
@@ -129,6 +129,7 @@ def check_result(model: onnx.ModelProto) -> None:
                 raise HetpartError("dynamic-shape", f"the type of value '{name}' cannot be inferred", node=node.name)
             _check_type(types[name])
             _check_static(types[name], node)
+            _check_possible(types[name], node)
 
 
 def _check_ir_version(model: onnx.ModelProto) -> None:
@@ -274,6 +275,17 @@ def _check_static(value: onnx.ValueInfoProto, node: onnx.NodeProto) -> None:
         "dynamic-shape", f"value '{value.name}' of {node.op_type} '{node.name}' has {shown} at compile time",
         node=node.name, hint="its shape depends on data: hetpart compiles static shapes only",
     )  # fmt: skip
+
+
+def _check_possible(value: onnx.ValueInfoProto, node: onnx.NodeProto) -> None:
+    """Inference subtracts sizes and does not ask whether anything is left; no engine convolves to maps without pixels."""
+    sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+    if min(sizes, default=0) < 0 or (node.op_type.endswith("Conv") and 0 in sizes[2:]):
+        raise HetpartError(
+            "impossible-shape",
+            f"{node.op_type} '{node.name}' would make '{value.name}' of the shape {','.join(map(str, sizes))}",
+            node=node.name, hint="its window or what it cuts off is larger than its input: is the input too small?",
+        )  # fmt: skip
 
 
 def _is_false(model: onnx.ModelProto, name: str) -> bool:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from hetpart.frontend import import_model
 from hetpart.frontend.validate import name_nodes
@@ -223,6 +223,18 @@ def test_nodes_out_of_order() -> None:
 def test_a_cycle() -> None:
     model = model_of("(float[2] x) => (float[2] y) { a = Add(x, y)\n y = Relu(a) }")
     with refused("undefined-value", "'y'", node="Add_0"):
+        import_model(model)
+
+
+@pytest.mark.parametrize(
+    ("size", "operator"),
+    [(2, "Conv(x, w)"), (1, "Conv(x, w)"), (1, "MaxPool<kernel_shape=[3,3]>(x)"), (1, "Pad(x, cut)")],
+)
+def test_a_window_larger_than_its_input(size: int, operator: str) -> None:
+    model = model_of(f"(float[1,2,{size},{size}] x) => (float[a,b,c,d] y) {{ [small] y = {operator} }}")
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 2, 3, 3), np.float32), "w"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0, 0, -1, -1, 0, 0, -1, -1]), "cut"))
+    with refused("impossible-shape", "'y'", node="small"):
         import_model(model)
 
 
