@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from hetpart.errors import HetpartError
+from hetpart.files import reported
 from hetpart.graph.units import TensorType
 from hetpart.verify import compare, random_inputs, reference
 
@@ -54,24 +55,24 @@ def write_model(
         What `approve` returned.
 
     Raises:
-        HetpartError: ``output-is-input``, ``output-exists``, ``cannot-write``, or what `approve` raises. Nothing was
-            written then.
+        HetpartError: ``output-is-input``, ``output-exists``, ``cannot-write``, ``disk-full``, or what `approve` raises.
+            Nothing was written then.
     """
     data = output.with_name(output.name + ".data")
     require_writable(model, source, output, overwrite=overwrite)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.resolve().parent) as folder:
-            made = Path(folder) / output.name
-            save_model(model, made)
-            approval = approve(made)
-            replaced, beside = output.exists(), (made.parent / data.name).exists()
-            if beside:
-                os.replace(made.parent / data.name, data.resolve())
-            os.replace(made, output.resolve())
-            if replaced and not beside:
-                data.unlink(missing_ok=True)  # what was replaced had its weights there
-    except OSError as error:
-        raise HetpartError("cannot-write", f"cannot write {output}: {error.strerror or error}") from error
+    with (
+        reported(output),
+        tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.resolve().parent) as folder,
+    ):
+        made = Path(folder) / output.name
+        save_model(model, made)
+        approval = approve(made)
+        replaced, beside = output.exists(), (made.parent / data.name).exists()
+        if beside:
+            os.replace(made.parent / data.name, data.resolve())
+        os.replace(made, output.resolve())
+        if replaced and not beside:
+            data.unlink(missing_ok=True)  # what was replaced had its weights there
     return approval
 
 

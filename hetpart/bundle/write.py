@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import hashlib
 import os
 import shutil
@@ -18,6 +17,7 @@ from hetpart.bundle.contents import BundleContents
 from hetpart.bundle.manifest import FileInfo
 from hetpart.bundle.read import is_bundle
 from hetpart.errors import HetpartError
+from hetpart.files import reported
 
 _CHUNK_BYTES = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
@@ -64,30 +64,18 @@ def write_bundle(
     require_free(out, overwrite=overwrite)
     out = Path(os.path.realpath(out))
     with _temporary(out) as temporary:
-        with _reported(out):
+        with reported(out):
             (_write_zip if zip else _write_folder)(contents, temporary)
         if approve is not None:
             approve(temporary)
-        with _reported(out):
+        with reported(out):
             _replace(temporary, out)
-
-
-@contextmanager
-def _reported(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise HetpartError(
-            "disk-full" if full else "cannot-write", f"cannot write {out}: {error.strerror or error}",
-            hint="free some space, or choose another disk" if full else "choose a folder that you may write to",
-        ) from error  # fmt: skip
 
 
 @contextmanager
 def _temporary(out: Path) -> Iterator[Path]:
     """A path beside `out` for a file or folder, which is gone afterwards."""
-    with _reported(out):
+    with reported(out):
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         yield folder / out.name

@@ -7,13 +7,13 @@ the versions of TVM), so that a change of either makes new entries and never reu
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from functools import cache
 from importlib import metadata
 from importlib.resources import files
 
 from hetpart.cache import cache_root
+from hetpart.errors import HetpartError
+from hetpart.files import written
 
 
 @cache
@@ -49,10 +49,7 @@ class KernelCache:
         if self._folder is None:
             return
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self._folder, prefix=".writing-")
-            with os.fdopen(handle, "wb") as file:
+            with written(self._folder / key, make_folder=True) as file:
                 file.write(data)
-            os.replace(name, self._folder / key)
-        except OSError:
+        except HetpartError:
             self._folder = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetpart.errors import HetpartError
+from hetpart.files import reported
 
 ALIGNMENT = 128
 
@@ -31,12 +31,9 @@ class Weights:
         return self._offsets[digest]
 
     def write(self, path: Path) -> None:
-        """Writes the file piece by piece, without a second copy in memory."""
-        try:
-            with path.open("wb") as file:
-                for offset, data in self._parts:
-                    file.write(bytes(offset - file.tell()))
-                    data.tofile(file)
-                file.truncate(self.size_bytes)
-        except OSError as error:
-            raise HetpartError("cannot-write", f"cannot write {path}: {error.strerror}") from error
+        """Writes the file piece by piece, without a second copy in memory; HetpartError as `hetpart.files.reported`."""
+        with reported(path), path.open("wb") as file:
+            for offset, data in self._parts:
+                file.write(bytes(offset - file.tell()))
+                data.tofile(file)
+            file.truncate(self.size_bytes)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from hetpart.errors import HetpartError
+from hetpart.files import written
 from hetpart.profile.data import FORMAT, SCHEMA, CopyTime, Entry, LinkTime, Profile, Spread
 
 
@@ -17,21 +16,11 @@ def write_profile(profile: Profile, path: Path) -> None:
     """Writes the file, all of it or nothing.
 
     Raises:
-        HetpartError: ``cannot-write``.
+        HetpartError: ``cannot-write``, ``disk-full``.
     """
     text = json.dumps(profile.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise HetpartError("cannot-write", f"cannot write {path}: {error.strerror}") from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    with written(path) as file:
+        file.write(text.encode())
 
 
 def read_profile(path: Path) -> Profile:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "cache": {"errors"},
+    "files": {"errors"},
     "phases": set(),
     "targets": {"errors"},
     "graph": {"errors"},
@@ -26,11 +27,11 @@ ALLOWED: dict[str, set[str]] = {
     "partition": {"errors"},
     "forecast": {"errors", "formulate", "partition", "targets"},
     "formulate": {"errors", "cost", "graph", "partition", "targets"},
-    "plan": {"errors", "graph"},
-    "kernels": {"errors", "cache", "graph", "oracle", "reference"},
-    "codegen": {"errors", "cache", "graph", "kernels", "plan", "targets"},
-    "profile": {"errors", "codegen", "cost", "graph", "kernels", "partition", "plan", "targets"},
-    "bundle": {"errors", "plan"},
+    "plan": {"errors", "files", "graph"},
+    "kernels": {"errors", "cache", "files", "graph", "oracle", "reference"},
+    "codegen": {"errors", "cache", "files", "graph", "kernels", "plan", "targets"},
+    "profile": {"errors", "codegen", "cost", "files", "graph", "kernels", "partition", "plan", "targets"},
+    "bundle": {"errors", "files", "plan"},
     "runtime": {"errors", "bundle", "cache"},
     "compression": {
         "errors", "calibration", "cost", "frontend", "graph", "oracle", "passes", "reference", "rewritten", "targets",
@@ -44,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "fallback": {"compiler", "formulate", "partition", "targets"},
     "fix": {"compiler", "fallback", "formulate", "frontend", "partition", "passes", "phases", "targets"},
     "explain": {"errors", "compiler", "fix", "frontend", "graph", "passes", "phases", "targets"},
-    "rewritten": {"errors", "graph", "verify"},
+    "rewritten": {"errors", "files", "graph", "verify"},
     "rehearse": {
         "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
     },
@@ -68,9 +69,9 @@ ALLOWED: dict[str, set[str]] = {
     "version": {"errors", "api"},
     "backend": {"errors", "api", "compiler", "runtime"},
     "cli": {
-        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "compression", "explain", "fix", "frontend",
-        "graph", "passes", "phases", "profile", "profiler", "report", "rewritten", "runtime", "targets", "tune",
-        "verify", "version",
+        "errors", "api", "build", "bundle", "cache", "codegen", "compiler", "compression", "explain", "files", "fix",
+        "frontend", "graph", "passes", "phases", "profile", "profiler", "report", "rewritten", "runtime", "targets",
+        "tune", "verify", "version",
     },
 }  # fmt: skip
 """Part -> the parts that it may import. A part is a package or a module; `version` is hetpart/__init__.py."""

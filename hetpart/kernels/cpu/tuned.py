@@ -7,8 +7,6 @@ never correctness. Tables that come with hetpart hold the shapes of the sample n
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -18,6 +16,7 @@ from typing import Any
 
 from hetpart.cache import cache_root
 from hetpart.errors import HetpartError
+from hetpart.files import written
 from hetpart.kernels.isa import Isa
 
 Table = dict[str, list[Any]]
@@ -37,20 +36,13 @@ def record(entries: Mapping[str, list[Any]], isa: Isa) -> Path:
     """Adds `entries` to the user's table; returns its path.
 
     Raises:
-        HetpartError: ``cannot-write``.
+        HetpartError: ``cannot-write``, ``disk-full``.
     """
     path = user_file(isa)
     table = read(path) | dict(entries)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w") as file:
-            file.write(
-                "{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in sorted(table.items())) + "\n}\n"
-            )
-        os.replace(name, path)
-    except OSError as error:
-        raise HetpartError("cannot-write", f"cannot write {path}: {error.strerror}") from error
+    lines = ",\n".join(f"{json.dumps(shape)}: {json.dumps(choice)}" for shape, choice in sorted(table.items()))
+    with written(path, make_folder=True) as file:
+        file.write(f"{{\n{lines}\n}}\n".encode())
     forget()
     return path
 
