@@ -17,12 +17,14 @@ def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
     """Modes by preference GPU, host, any other; the order is the best list schedule's. Needs no `limit`.
 
     Raises:
-        HetpartError: ``no-gpu`` if there is no processor of that name.
+        HetpartError: ``no-gpu`` if there is no processor of that name, or none of the tasks can run on it.
     """
     del limit
     if GPU not in problem.processors:
-        have = ", ".join(problem.processors)
-        raise HetpartError("no-gpu", f"the target has no processor named {GPU}", hint=f"it has {have}")
+        raise HetpartError(
+            "no-gpu", f"nothing of this model runs on a processor named {GPU}, if the target has one",
+            hint=f"hetpart check says why; what runs it: {', '.join(problem.processors)}",
+        )  # fmt: skip
     instance = Instance.of(problem)
     preferred = dict.fromkeys((GPU, problem.host, *problem.processors))
     dag = instance.preferring(preferred)
