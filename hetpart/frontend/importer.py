@@ -17,7 +17,7 @@ from hetpart.frontend.load import read_proto
 from hetpart.frontend.opset import OPSET, convert_opset, main_opset
 from hetpart.frontend.pin import pin_shapes
 from hetpart.frontend.qoperator import CONTRIB, write_as_qdq
-from hetpart.frontend.simplify import simplify
+from hetpart.frontend.simplify import simplify, type_given_outputs
 from hetpart.frontend.skeleton import Skeleton
 from hetpart.frontend.validate import (
     check_control_flow,
@@ -61,6 +61,7 @@ def import_model(
     write_as_qdq(model.graph, main_opset(model), CONTRIB)
     check_source(model)
     pin_shapes(model, skeleton.weights, shapes or {}, dims or {})
+    type_given_outputs(model.graph)
     check_valid(model)
     model = inline_functions(model)
     if has_subgraphs(model.graph):

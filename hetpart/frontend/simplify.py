@@ -6,6 +6,7 @@ import re
 
 import onnx
 import onnxslim
+from onnx import helper
 from onnx.shape_inference import InferenceError, infer_shapes
 
 from hetpart.errors import HetpartError
@@ -41,6 +42,19 @@ def _results(model: onnx.ModelProto) -> set[tuple[str, ...]]:
     return {(node.op_type, *node.output) for node in model.graph.node}
 
 
+def type_given_outputs(graph: onnx.GraphProto) -> None:
+    """Gives outputs that no node makes the type of the input or the constant that they are.
+
+    Inference types what nodes make, and believes of everything else what was declared last, as an output.
+    """
+    given = {value.name: value.type for value in graph.input}
+    for tensor in graph.initializer:
+        given[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+    for output in graph.output:
+        if output.name in given:
+            output.type.CopyFrom(given[output.name])
+
+
 def infer_types(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of `model` with the types of all values as its inputs imply them; recorded ones are forgotten.
 
@@ -52,6 +66,7 @@ def infer_types(model: onnx.ModelProto) -> onnx.ModelProto:
     del bare.graph.value_info[:]
     for output in bare.graph.output:
         output.type.tensor_type.ClearField("shape")
+    type_given_outputs(bare.graph)
     try:
         return infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
     except InferenceError as error:

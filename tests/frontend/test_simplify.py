@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx_ir as ir
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hetpart.frontend import import_model
@@ -40,6 +42,18 @@ def test_folded_shapes_let_inference_go_on_and_shapes_let_folding_go_on() -> Non
         minus=np.array([-1]),
     )  # fmt: skip
     assert op_types(same_function(model)) == ["Reshape"]
+
+
+@pytest.mark.parametrize("constant", [np.float32([1, 2]), np.zeros((0, 2), np.float32), np.ones(20_000, np.float32)])
+def test_an_output_that_no_node_makes_has_the_type_of_the_constant(constant: np.ndarray) -> None:
+    model = model_of("(float[2] x) => (float[2] y, float[2] k, float[2] x) { y = Neg(x) }", k=constant)
+    _, k, x = import_model(model).graph.outputs
+    assert (k.shape, x.shape) == (ir.Shape(constant.shape), ir.Shape((2,)))
+
+
+def test_inference_goes_on_behind_a_folded_output() -> None:
+    model = model_of("(float[2] x) => (float[2] y, float[2] z) { z = Add(k, k)\n y = Add(x, z) }", k=np.float32([1, 2]))
+    assert op_types(same_function(model)) == ["Add"]
 
 
 def if_model(condition: np.ndarray | None) -> object:
