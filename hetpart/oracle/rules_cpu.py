@@ -54,7 +54,7 @@ def _parameter_not_constant(at: Subject) -> str | None:
 
 
 def _dtype_without_code(at: Subject) -> str | None:
-    for node in _generic_nodes(at):
+    for node in at.unit.nodes if at.unit.kind in ("other", "transpose") else ():  # FLOAT32_ONLY covers all else
         for value in (*node.inputs, *node.outputs):
             if value is not None and value.name and (kind := dtype_of(value)) not in _DTYPES:
                 return f"{value.name} is {kind or 'of unknown type'}, for which no code is made"

@@ -82,6 +82,7 @@ def test_operator_without_a_kernel_of_ours_is_degraded_on_the_cpu_and_absent_on_
         ("g (int64[3] x) => (float[3,2] y) { y = OneHot(x, k, scales) }", "wrong-in-tvm", "OneHot: values"),
         ("g (float[4] x, int64 axis) => (y) { y = CumSum(x, axis) }", "not-constant", "(axis)"),
         ("g (float[4] x) => (y) { y = Cast<to=17>(x) }", "dtype", "float8"),
+        ("g (bfloat16[2,3] x) => (y) { y = Transpose(x) }", "dtype", "bfloat16"),  # TVM's LLVM crashes
     ],
 )
 def test_what_the_cpu_refuses(text: str, reason: str, word: str) -> None:
