@@ -101,7 +101,8 @@ def test_the_example_builds_with_cmake(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "CMakeLists.txt").write_text(_block("cmake"))
     shutil.copytree(bundle, tmp_path / "model.hetpart")
     environment = {name: value for name, value in os.environ.items() if name not in ("CC", "CFLAGS")}
-    for command in (["cmake", "-S", ".", "-B", "build"], ["cmake", "--build", "build"]):
+    strict = "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Werror"  # as apps have it
+    for command in (["cmake", "-S", ".", "-B", "build", strict], ["cmake", "--build", "build"]):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     _check_app(tmp_path / "build" / "app", bundle)

@@ -121,7 +121,8 @@ HP_API hp_code hp_run(hp_model *model, hp_error *error);
 /* Copy an output of the last run out. */
 HP_API hp_code hp_get_output(hp_model *model, const char *name, void *data, size_t bytes, hp_error *error);
 
-/* Set all inputs, run and copy outputs as one indivisible call: what threads that share a model want. */
+/* Set all inputs, run and copy outputs as one indivisible call: what threads that share a model want. Inputs that were
+ * set before do not count. */
 HP_API hp_code hp_infer(hp_model *model, const hp_tensor *inputs, size_t input_count, const hp_tensor *outputs,
                         size_t output_count, hp_error *error);
 

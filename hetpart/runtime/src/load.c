@@ -203,6 +203,9 @@ hp_code hp_load(const char *path, const hp_options *options, hp_model **model, h
     const hp_options defaults = hp_options_default();
     hp_error reason;
     *model = NULL;
+    if (!path) {
+        return hp_fail(error, HP_BAD_ARGUMENT, "no path of a bundle");
+    }
     options = options ? options : &defaults;
     const char *plan = options->plan ? options->plan : DEFAULT_PLAN;
     hp_code code = load_plan(path, options, plan, model, &reason);

@@ -13,7 +13,7 @@ void hp_await_rest(struct gate *gate)
 static hp_code find_port(const hp_port *ports, uint32_t count, const char *kind, const char *name, size_t bytes,
                          uint32_t *index, hp_error *error)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; name && i < count; i++) {
         if (strcmp(ports[i].name, name) == 0) {
             *index = i;
             return bytes == ports[i].bytes ? HP_OK
@@ -21,7 +21,7 @@ static hp_code find_port(const hp_port *ports, uint32_t count, const char *kind,
                                                      name, ports[i].bytes, bytes);
         }
     }
-    return hp_fail(error, HP_BAD_ARGUMENT, "the model has no %s \"%s\"", kind, name);
+    return hp_fail(error, HP_BAD_ARGUMENT, "the model has no %s \"%s\"", kind, name ? name : "(NULL)");
 }
 
 static char *port_data(const hp_model *model, const struct plan_port *port)
@@ -34,6 +34,9 @@ static hp_code set_input(hp_model *model, const char *name, const void *data, si
     const struct plan *plan = &model->machine.plan;
     uint32_t index;
     hp_code code = find_port(model->inputs, plan->header->input_count, "input", name, bytes, &index, error);
+    if (!code && bytes && !data) {
+        code = hp_fail(error, HP_BAD_ARGUMENT, "no data for input \"%s\"", name);
+    }
     if (!code) {
         if (bytes) {
             memcpy(port_data(model, &plan->inputs[index]), data, bytes);
@@ -51,10 +54,18 @@ static hp_code get_output(hp_model *model, const char *name, void *data, size_t 
     if (!code && !model->has_run) {
         code = hp_fail(error, HP_BAD_ARGUMENT, "output \"%s\" is not there: nothing has run", name);
     }
+    if (!code && bytes && !data) {
+        code = hp_fail(error, HP_BAD_ARGUMENT, "no memory for output \"%s\"", name);
+    }
     if (!code && bytes) {
         memcpy(data, port_data(model, &plan->outputs[index]), bytes);
     }
     return code;
+}
+
+static void forget_inputs(hp_model *model)
+{
+    memset(model->input_set, 0, model->machine.plan.header->input_count * sizeof *model->input_set);
 }
 
 static hp_code run(hp_model *model, hp_error *error)
@@ -78,7 +89,7 @@ static hp_code run(hp_model *model, hp_error *error)
     hp_await_rest(gate);
     bool failed = atomic_load(&gate->stopped);
     pthread_mutex_unlock(&gate->mutex);
-    memset(model->input_set, 0, machine->plan.header->input_count * sizeof *model->input_set);
+    forget_inputs(model);
     machine->trace.start_ns = start_ns;
     machine->trace.end_ns = now_ns();
     model->has_run = !failed;
@@ -117,6 +128,7 @@ hp_code hp_infer(hp_model *model, const hp_tensor *inputs, size_t input_count, c
 {
     hp_code code = HP_OK;
     pthread_mutex_lock(&model->mutex);
+    forget_inputs(model); /* of a call that failed, perhaps on another thread */
     for (size_t i = 0; !code && i < input_count; i++) {
         code = set_input(model, inputs[i].name, inputs[i].data, inputs[i].bytes, error);
     }
