@@ -24,12 +24,17 @@ def test_a_file_appears_when_all_of_it_is_written(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["file"]
 
 
+def interrupted(path: Path) -> None:
+    with written(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), written(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(path)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 

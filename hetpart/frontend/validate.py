@@ -278,7 +278,7 @@ def _check_static(value: onnx.ValueInfoProto, node: onnx.NodeProto) -> None:
 
 
 def _check_possible(value: onnx.ValueInfoProto, node: onnx.NodeProto) -> None:
-    """Inference subtracts sizes and does not ask whether anything is left; no engine convolves to maps without pixels."""
+    """Inference subtracts sizes and does not ask if anything is left; no engine convolves to maps without pixels."""
     sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
     if min(sizes, default=0) < 0 or (node.op_type.endswith("Conv") and 0 in sizes[2:]):
         raise HetpartError(
