@@ -1,8 +1,9 @@
-"""For all tests: golden texts, and which cases property tests draw."""
+"""For all tests: golden texts, which cases property tests draw, and no waiting for the disk."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ settings.load_profile("fixed")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden texts instead of comparing with them")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_need_survive_a_power_cut() -> Iterator[None]:
+    """A bundle's fifty files are flushed to the disk one by one, which takes longer than compiling a small network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture
