@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from hetpart.frontend.functions import inline_functions
 from hetpart.frontend.load import read_proto
+from hetpart.frontend.operands import check_operands
 from hetpart.frontend.opset import OPSET, convert_opset, main_opset
 from hetpart.frontend.pin import pin_shapes
 from hetpart.frontend.qoperator import CONTRIB, write_as_qdq
@@ -73,4 +74,5 @@ def import_model(
     model = simplify(model)
     name_nodes(model.graph)
     check_result(model)
+    check_operands(model.graph)
     return skeleton.attach(model)
