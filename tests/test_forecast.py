@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import pytest
 from hypothesis import given, settings
@@ -110,6 +110,7 @@ def test_percentiles_change_the_ways_and_nothing_else() -> None:
     assert sizes == [13.9e3, 11.8e3]
 
 
+@cache
 def decided(name: str, **options: object) -> Decision:
     chosen = Options(**options)  # type: ignore[arg-type]  # few names
     return decide(build("inception_v1"), load_target(name), chosen, Phases())
