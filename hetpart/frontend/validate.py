@@ -60,9 +60,11 @@ def check_source(model: onnx.ModelProto) -> None:
     Raises:
         HetpartError: ``opset-too-old``, ``opset-too-new``, ``unknown-domain``, ``unknown-operator``,
             ``random-operator``, ``training-mode``, ``unsupported-dtype``, ``sparse-initialiser``, ``duplicate-name``,
-            ``missing-name`` or ``undefined-value``.
+            ``missing-name``, ``undefined-value`` or ``no-outputs``.
     """
     _check_ir_version(model)
+    if not model.graph.output:
+        raise HetpartError("no-outputs", "the model has no outputs, so there is nothing to compute")
     functions = {(function.domain, function.name) for function in model.functions}
     _check_nodes(model.graph.node, _opset_version(model), functions)
     for function in model.functions:

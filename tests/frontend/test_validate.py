@@ -214,6 +214,11 @@ def test_an_output_that_nothing_makes() -> None:
         import_model(model)
 
 
+def test_a_model_without_outputs() -> None:
+    with refused("no-outputs"):
+        import_model(model_of("(float[2] x) => () { y = Relu(x) }"))
+
+
 def test_nodes_out_of_order() -> None:
     model = model_of("(float[2] x) => (float[2] y) { y = Neg(a)\n a = Relu(x) }")
     with refused("undefined-value", "later", node="Neg_0"):
