@@ -213,13 +213,17 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
         start_us, end_us = applied.start_us, applied.end_us
     with phases.phase("partition"):
         problem = formulate(assignment, target, costs, shared, options.competing, start_us=start_us, end_us=end_us)
-        outcome = solve_all(problem, options.strategy, options.limit)
-        again = partial(require_strategy(options.strategy), limit=options.limit) if options.strategy == "ilp" else None
-        outcome, forecasts = settle(outcome, Circumstances(problem, target), again)
+        outcome, forecasts = solve(problem, target, options.strategy, options.limit)
     return Decision(
         target, options.precision, assignment, records, verdicts, shared, costs, missing, problem, outcome, forecasts,
         options.competing, compression,
     )  # fmt: skip
+
+
+def solve(problem: Problem, target: Target, strategy: str, limit: float) -> tuple[Outcome, Forecasts]:
+    """A placement that stands on bad days too, where the strategy may choose, and what it takes with contention."""
+    again = partial(require_strategy(strategy), limit=limit) if strategy == "ilp" else None
+    return settle(solve_all(problem, strategy, limit), Circumstances(problem, target), again)
 
 
 def _is_half(precision: str) -> bool:

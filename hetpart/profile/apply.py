@@ -22,7 +22,7 @@ class Applied:
 
     Attributes:
         costs: per unit and processor, measured where the profile has an entry.
-        target: the target with the measured links and copies.
+        target: the target with the measured links, copies and contention.
         missing: unit -> the processors on which it was not measured; units that were measured everywhere are absent.
         start_us, end_us: of a call, 0 if not measured; see `Profile`.
     """
@@ -88,7 +88,7 @@ def with_times(
         )
     return Applied(
         found,
-        _with_copies(_with_links(target, profile), profile),
+        _with_contention(_with_copies(_with_links(target, profile), profile), profile),
         missing,
         profile.start_us or 0.0,
         profile.end_us or 0.0,
@@ -148,6 +148,18 @@ def _with_copies(target: Target, profile: Profile) -> Target:
             convert_p95_gb_per_s=cost.convert_p95_gb_per_s * faster,
         )
         return replace(estimated, cost=table)
+
+    return replace(target, processors=tuple(processor(one) for one in target.processors))
+
+
+def _with_contention(target: Target, profile: Profile) -> Target:
+    measured = {each.processor: max(1.0, each.factor) for each in profile.contention}
+
+    def processor(estimated: Processor) -> Processor:
+        cost = estimated.cost
+        if cost is None or estimated.name not in measured:
+            return estimated
+        return replace(estimated, cost=replace(cost, contention=measured[estimated.name]))
 
     return replace(target, processors=tuple(processor(one) for one in target.processors))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,6 +29,13 @@ class Spread:
         sample = np.fromiter(values, float)
         p10, median, p90 = (round(float(value), 2) for value in np.percentile(sample, (10, 50, 90)))
         return cls(median, p10, p90, len(sample))
+
+
+def middle_mean(values: Iterable[float]) -> float:
+    """Mean of the middle half."""
+    ranked = sorted(values)
+    cut = len(ranked) // 4
+    return statistics.fmean(ranked[cut : len(ranked) - cut])
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,20 @@ class CopyTime:
 
 
 @dataclass(frozen=True)
+class Contention:
+    """How many times as long a processor's kernels take while another processor computes, in the same network.
+
+    `factor` is the mean over the middle half of `n` runs, `p10` and `p90` are percentiles of those runs.
+    """
+
+    processor: str
+    factor: float
+    p10: float
+    p90: float
+    n: int
+
+
+@dataclass(frozen=True)
 class Profile:
     """Measured times.
 
@@ -99,7 +121,7 @@ class Profile:
             machine where code for it is compiled natively.
         versions: of hetpart and of what it compiles with.
         entries: at most one of a key.
-        links, copies: as far as they were measured.
+        links, copies, contention: as far as they were measured.
         launch_us: by processor, from the end of a kernel to the start of the next in line.
         start_us, end_us: of a call: until the first kernel of the host starts, and from the end of the last kernel
             to the caller's next line; copies of inputs and outputs are in it. None if not measured.
@@ -116,6 +138,7 @@ class Profile:
     entries: tuple[Entry, ...]
     links: tuple[LinkTime, ...] = ()
     copies: tuple[CopyTime, ...] = ()
+    contention: tuple[Contention, ...] = ()
     launch_us: Mapping[str, Spread] | None = None
     start_us: float | None = None
     end_us: float | None = None

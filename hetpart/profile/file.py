@@ -9,7 +9,7 @@ from typing import Any
 
 from hetpart.errors import HetpartError
 from hetpart.files import written
-from hetpart.profile.data import FORMAT, SCHEMA, CopyTime, Entry, LinkTime, Profile, Spread
+from hetpart.profile.data import FORMAT, SCHEMA, Contention, CopyTime, Entry, LinkTime, Profile, Spread
 
 
 def write_profile(profile: Profile, path: Path) -> None:
@@ -57,6 +57,7 @@ def _profile(values: dict[str, Any]) -> Profile:
     )
     links = tuple(LinkTime(**_known(LinkTime, e) | {"spread": _spread(e["spread"])}) for e in values["links"])
     copies = tuple(CopyTime(**_known(CopyTime, e) | {"spread": _spread(e["spread"])}) for e in values.get("copies", ()))
+    contention = tuple(Contention(**_known(Contention, c)) for c in values.get("contention", ()))
     laws: tuple[LinkTime | CopyTime, ...] = (*links, *copies)
     launches = values.get("launch_us")
     times = [*(entry.latency_us for entry in entries), *(law.fixed_us for law in laws)]
@@ -65,12 +66,13 @@ def _profile(values: dict[str, Any]) -> Profile:
         raise ValueError("a time is no number of microseconds")
     if not all(law.gb_per_s is None or law.gb_per_s > 0 for law in laws):
         raise ValueError("a link or a copy has no speed")
+    if not all(isinstance(each.factor, int | float) and 0 < each.factor < float("inf") for each in contention):
+        raise ValueError("a contention is no factor")
     if len({entry.key for entry in entries}) < len(entries):
         raise ValueError("an entry is there twice")
     launch_us = None if launches is None else {name: _spread(value) for name, value in launches.items()}
-    return Profile(
-        **_known(Profile, values) | {"entries": entries, "links": links, "copies": copies, "launch_us": launch_us}
-    )
+    read = {"entries": entries, "links": links, "copies": copies, "contention": contention, "launch_us": launch_us}
+    return Profile(**_known(Profile, values) | read)
 
 
 def _spread(values: dict[str, Any]) -> Spread:

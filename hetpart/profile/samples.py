@@ -108,12 +108,13 @@ def samples(trace: Mapping[str, Any], problem: Problem, where: str = "the trace"
     return found
 
 
-def length_us(trace: Mapping[str, Any]) -> float:
-    """Duration of the run; HetpartError ``bad-trace`` if it is not there."""
+def span_us(trace: Mapping[str, Any]) -> tuple[float, float]:
+    """When the run began, by the device's clock, and how long it was; HetpartError ``bad-trace`` if it does not say."""
     try:
-        return float(trace["otherData"]["run_ns"]) / 1e3
+        about = trace["otherData"]
+        return float(about["start_ns"]) / 1e3, float(about["run_ns"]) / 1e3
     except (KeyError, TypeError, ValueError) as error:
-        raise HetpartError("bad-trace", "a trace does not say how long its run was") from error
+        raise HetpartError("bad-trace", "a trace does not say when its run was and how long") from error
 
 
 def _rows(trace: Mapping[str, Any], where: str) -> dict[str, list[dict[str, Any]]]:

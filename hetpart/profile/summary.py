@@ -14,10 +14,11 @@ from hetpart.profile.samples import Sample
 
 @dataclass(frozen=True)
 class Run:
-    """One run: its length in microseconds, and what its trace says."""
+    """One run: its length in microseconds, what its trace says, and when by the device's clock it began."""
 
     length_us: float
     samples: Sequence[Sample]
+    start_us: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from hetpart.errors import HetpartError
 
-SCHEMA = 1
-"""Version of the file; readers accept no other."""
+SCHEMA = 2
+"""Version of the file; readers accept no other. 2: with runs of two plans at once."""
 
 FORMAT = "hetpart-traces"
 
@@ -44,11 +44,13 @@ class Traces:
         bundle: `hetpart.profile.keys.identity` of the bundle that ran.
         machine: processor, system, cores, load before and after.
         plans: by name.
+        together: recorded runs of two plans at the same time, by plan.
     """
 
     bundle: dict[str, str]
     machine: dict[str, Any]
     plans: dict[str, PlanTraces]
+    together: tuple[dict[str, dict[str, Any]], ...] = ()
 
 
 def read_traces(path: Path) -> Traces:
@@ -81,9 +83,12 @@ def read_traces(path: Path) -> Traces:
 
 def _traces(values: Mapping[str, Any]) -> Traces:
     plans: dict[str, PlanTraces] = {}
+    together = []
     for run in values["runs"]:
-        name = "main" if run["plan"] == "plan.bin" else run["plan"].removeprefix("plan-").removesuffix(".bin")
-        plan = plans.setdefault(name, PlanTraces())
+        if "together" in run:
+            together.append({_name(one["plan"]): one["trace"] for one in run["together"]})
+            continue
+        plan = plans.setdefault(_name(run["plan"]), PlanTraces())
         if "trace" in run:
             plan.recorded.append(run["trace"])
         else:
@@ -91,8 +96,16 @@ def _traces(values: Mapping[str, Any]) -> Traces:
             plan.around_us.append((run["call_ns"] - run["run_ns"]) / 1e3)
     if not plans or not all(plan.recorded and plan.plain_us for plan in plans.values()):
         raise ValueError("a plan never ran")
+    for pair in together:
+        if len(pair) != 2 or any(len(plans[name].recorded) < len(together) for name in pair):
+            raise ValueError("two plans that ran at once did not run alone in every round")
     loads = {key: [float(value) for value in values[key]] for key in ("load_before", "load_after")}
-    return Traces(dict(values["bundle"]), {**values["device"], **loads}, plans)
+    return Traces(dict(values["bundle"]), {**values["device"], **loads}, plans, tuple(together))
+
+
+def _name(file: str) -> str:
+    """The plan's, of its file's."""
+    return "main" if file == "plan.bin" else file.removeprefix("plan-").removesuffix(".bin")
 
 
 def require_same(traces: Traces, expected: Mapping[str, str], path: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from hetpart import __version__
 from hetpart.compiler import Decision, Model
 from hetpart.errors import HetpartError
+from hetpart.partition import Problem
 from hetpart.profile import Profile
+from hetpart.profile.contention import contention
+from hetpart.profile.data import middle_mean
 from hetpart.profile.keys import target_digest, toolchain, unit_keys
-from hetpart.profile.samples import length_us, samples
+from hetpart.profile.samples import samples, span_us
 from hetpart.profile.shares import Share, shares
 from hetpart.profile.summary import Run, middle, summarise
 from hetpart.profile.traces import PlanTraces, Traces
@@ -36,6 +40,8 @@ class Measurement:
 def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> Measurement:
     """What `traces` tell, which are of the plans of `decision` (see hetpart.profiler.bundle).
 
+    Plans with other names than those are only predicted from the profile and compared.
+
     Args:
         source: gives the profile its model's name.
         decision: of the model and target that were measured.
@@ -46,16 +52,16 @@ def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> 
     order = [name for name in PLANS if name in traces.plans]
     if missing := [name for name in PLANS[:1] if name not in order]:
         raise HetpartError("bad-trace", f"plan {missing[0]} never ran")
-    runs = {
-        name: [Run(length_us(trace), samples(trace, decision.problem)) for trace in traces.plans[name].recorded]
-        for name in order
-    }
+    problem = decision.problem
+    every = [*order, *sorted(traces.plans.keys() - set(order))]
+    runs = {name: [_run(trace, problem) for trace in traces.plans[name].recorded] for name in every}
+    together = [{name: _run(trace, problem) for name, trace in pair.items()} for pair in traces.together]
     scale = {
-        name: min(1.0, _typical(traces.plans[name].plain_us) / _typical([run.length_us for run in runs[name]]))
+        name: min(1.0, middle_mean(traces.plans[name].plain_us) / middle_mean(run.length_us for run in runs[name]))
         for name in order
     }
     keys = unit_keys(decision.assignment, target, decision.shared)
-    times = summarise(runs, keys, scale)
+    times = summarise({name: runs[name] for name in order}, keys, scale)
     call = _call(runs[order[0]], traces.plans[order[0]], target.host.name)
     named = Path(source).stem if isinstance(source, str | Path) else decision.assignment.graph.model.graph.name
     profile = Profile(
@@ -70,11 +76,12 @@ def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> 
         entries=times.entries,
         links=times.links,
         copies=times.copies,
+        contention=contention(runs, together),
         launch_us=times.launch_us,
         start_us=call.start_us,
         end_us=call.end_us,
     )
-    checks = check(profile, decision, {name: (runs[name], traces.plans[name]) for name in order})
+    checks = check(profile, decision, {name: (runs[name], traces.plans[name]) for name in every})
     return Measurement(profile, shares(profile, keys, target, decision.costs), checks)
 
 
@@ -94,8 +101,6 @@ def _call(runs: Sequence[Run], plan: PlanTraces, host: str) -> _Call:
     return _Call(round(statistics.fmean(starts), 2), round(end_us, 2))
 
 
-def _typical(values: Sequence[float]) -> float:
-    """Mean of the middle half."""
-    ranked = sorted(values)
-    cut = len(ranked) // 4
-    return statistics.fmean(ranked[cut : len(ranked) - cut])
+def _run(trace: Mapping[str, Any], problem: Problem) -> Run:
+    start_us, length_us = span_us(trace)
+    return Run(length_us, samples(trace, problem), start_us)

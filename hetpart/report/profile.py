@@ -36,6 +36,9 @@ def print_profile(profile: Profile, console: Console) -> None:
     for copy in profile.copies:
         size = "whatever the size" if copy.gb_per_s is None else f"and {copy.gb_per_s:.1f} GB/s"
         console.print(f"  {copy.processor}: {copy.fixed_us:.0f} us {size} into or out of private memory", markup=False)
+    for each in profile.contention:
+        times = f"{each.factor:.2f} times as long (p10 {each.p10:.2f}, p90 {each.p90:.2f})"
+        console.print(f"  {each.processor}: kernels take {times} while another processor computes", markup=False)
     for processor, spread in (profile.launch_us or {}).items():
         console.print(f"  {processor}: {spread.median_us:.1f} us between kernels", markup=False)
     if profile.start_us is not None and profile.end_us is not None:

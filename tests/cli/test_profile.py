@@ -103,6 +103,8 @@ def test_files_that_are_no_profiles_are_refused(
     entries = json.loads(profiled.read_text())["entries"]
     compiled("corrupt-profile", changed(profiled, folder / "d.json", entries=[entries[0] | {"latency_us": -1}]))
     compiled("corrupt-profile", changed(profiled, folder / "e.json", entries=[entries[0], entries[0]]))
+    factor = {"processor": "cpu", "factor": 0, "p10": 0, "p90": 0, "n": 1}
+    compiled("corrupt-profile", changed(profiled, folder / "f.json", contention=[factor]))
 
 
 def test_a_phone_cannot_be_profiled_here(refused: Callable[..., Result], tiny: Path, folder: Path) -> None:
@@ -145,6 +147,12 @@ def test_what_the_emitted_profiler_measures_is_a_profile(
         return {(entry["processor"], entry["memory"], entry["kernels"]) for entry in entries}
 
     assert keys(values["entries"]) == keys(here["entries"])
+    ran = json.loads(traces.read_text())["runs"]
+    assert [{one["plan"] for one in run["together"]} for run in ran if "together" in run] == 2 * [
+        {"plan.bin", "plan-gpu.bin"}
+    ]
+    assert {one["processor"] for one in values["contention"]} <= {"cpu", "gpu"}  # runs this short may not meet
+    assert all(0 < one["p10"] <= one["p90"] and one["n"] > 0 for one in values["contention"])
     assert {(link["source"], link["target"]) for link in values["links"]} == {("cpu", "gpu"), ("gpu", "cpu")}
     assert set(values["launch_us"]) == {"cpu", "gpu"}
     machine = json.loads(profiled.read_text())["machine"]["processor"]
@@ -175,6 +183,8 @@ def test_traces_that_do_not_fit_are_named(
     from_trace("bad-trace", other(format="other"))
     from_trace("bad-trace", other(runs=[]))
     from_trace("bad-trace", other(runs=[{"plan": "plan.bin", "trace": {}}, {"plan": "plan.bin"}]))
+    alone = [run for run in json.loads(traces.read_text())["runs"] if "trace" not in run or run["plan"] != "plan.bin"]
+    from_trace("bad-trace", other(runs=alone))
     (folder / "part.json").write_text(traces.read_text()[:-20])
     assert "was hetpart-profile stopped?" in from_trace("bad-trace", folder / "part.json")
     assert not (folder / "p.json").exists()

@@ -75,7 +75,7 @@ static hp_code write_traces(struct profiler *profiler, const struct arguments *a
         return hp_fail(error, HP_MEMORY, "no memory for a path");
     }
     snprintf(scratch, length, "%s.one", arguments->traces);
-    fprintf(file, "{\"format\":\"hetpart-traces\",\"schema\":1,\n\"bundle\":%s,\n\"device\":{", about);
+    fprintf(file, "{\"format\":\"hetpart-traces\",\"schema\":2,\n\"bundle\":%s,\n\"device\":{", about);
     hp_write_device(file, arguments->device);
     fprintf(file, "},\n\"load_before\":");
     hp_write_load(file);

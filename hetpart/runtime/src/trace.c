@@ -74,8 +74,9 @@ hp_code hp_trace_write(const struct trace *trace, const struct plan *plan, const
             }
         }
     }
-    fprintf(file, "\n],\"otherData\":{\"predicted_us\":%" PRIu64 ",\"run_ns\":%" PRIu64 "}}\n",
-            plan->header->predicted_us, trace->end_ns - trace->start_ns);
+    fprintf(file, "\n],\"otherData\":{\"predicted_us\":%" PRIu64 ",\"start_ns\":%" PRIu64, plan->header->predicted_us,
+            trace->start_ns);
+    fprintf(file, ",\"run_ns\":%" PRIu64 "}}\n", trace->end_ns - trace->start_ns);
     bool written = !ferror(file);
     if (fclose(file) != 0 || !written) {
         return hp_fail(error, HP_FILE, "%s: cannot be written: %s", path, strerror(errno));
