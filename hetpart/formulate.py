@@ -73,7 +73,7 @@ def _ways(
 ) -> tuple[tuple[Link, ...], tuple[Converter, ...]]:
     """Links and converters."""
     links = tuple(
-        Link(link.source, link.target, math.ceil(law.fixed_us), law.gb_per_s * 1e3)
+        Link(link.source, link.target, math.ceil(law.fixed_us), law.gb_per_s * 1e3, link.loading)
         for link in target.links
         for law in (link.law(percentile),)
         if link.source in names and link.target in names

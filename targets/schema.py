@@ -208,6 +208,7 @@ class Link:
     Attributes:
         fixed_us, gb_per_s: the law of the median time, as in `Law`.
         p5, p95: the laws that one in twenty transfers is quicker than, and slower than; None where no spread is known.
+        loading: the share of it for which the reader's first kernel takes longer; only a profile knows it.
     """
 
     source: str
@@ -216,6 +217,7 @@ class Link:
     gb_per_s: float
     p5: Law | None = None
     p95: Law | None = None
+    loading: float = 0.0
 
     def law(self, percentile: Percentile) -> Law:
         """The law of a percentile; the median's where no spread is known."""

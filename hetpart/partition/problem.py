@@ -78,12 +78,18 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Link:
-    """The one-way path from `source` to `target`; `fixed_us` holds synchronisation and cache maintenance."""
+    """The one-way path from `source` to `target`; `fixed_us` holds synchronisation and cache maintenance.
+
+    `loading` is the share of a transfer that is no delay but makes the first kernel that reads the tensor longer, which
+    finds it in no cache. Only a replay tells them apart: to the solver all of it is delay, which is the same for a
+    reader that waits.
+    """
 
     source: str
     target: str
     fixed_us: int
     bytes_per_us: float
+    loading: float = 0.0
 
     def transfer_us(self, size_bytes: int) -> int:
         return self.fixed_us + math.ceil(size_bytes / self.bytes_per_us)
@@ -144,6 +150,7 @@ class Problem:
         for way in ways:
             speed = way.bytes_per_us
             _require(way.fixed_us >= 0 and speed > 0 and not math.isnan(speed), f"impossible {way}")
+        _require(all(0 <= link.loading <= 1 for link in self.links), "a link's share of loading is none")
 
     def _check_modes(self, task: Task) -> None:
         _require(bool(task.modes), "it has no mode", task.name)
@@ -166,6 +173,13 @@ class Problem:
         if source[0] != target[0]:
             delay += self._links[source[0], target[0]].transfer_us(size_bytes)
         return delay
+
+    def loading_us(self, source: Place, target: Place, size_bytes: int) -> float:
+        """The part of `transfer_us` for which the reader's processor is busy."""
+        if source[0] == target[0]:
+            return 0.0
+        link = self._links[source[0], target[0]]
+        return link.loading * link.transfer_us(size_bytes)
 
     @cached_property
     def _links(self) -> dict[tuple[str, str], Link]:

@@ -2,7 +2,8 @@
 
 Every processor keeps its order of tasks and starts each as soon as it can; transfers and durations are those of the
 problem at hand, which may differ from the one that was solved. Kernels that run at the same time share the memory's
-bandwidth: while another processor computes, a kernel takes its processor's `contention` times as long.
+bandwidth: while another processor computes, a kernel takes its processor's `contention` times as long. The first kernel
+that reads what another processor made takes longer by the `loading` of the link, whether it had to wait or not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hetpart.errors import InternalError
-from hetpart.partition.problem import Mode, Placement, Problem, Tensor
+from hetpart.partition.problem import Mode, Place, Placement, Problem, Tensor
 
 _NEVER = math.inf
 _ROUNDING_US = 1e-6
@@ -62,10 +63,13 @@ class _Run:
         self.missing = dict.fromkeys(self.modes, 0)
         self.ready = dict.fromkeys(self.modes, 0.0)
         self.made: dict[str, list[Tensor]] = {name: [] for name in self.modes}
+        self.read: dict[str, list[Tensor]] = {name: [] for name in self.modes}
+        self.loaded: set[tuple[str, str]] = set()  # tensors and processors
         for tensor in self.problem.tensors:
             self.made[tensor.producer].append(tensor)
             for consumer in tensor.consumers:
                 self.missing[consumer] += 1
+                self.read[consumer].append(tensor)
         self.queues: dict[str, deque[str]] = {name: deque() for name in self.problem.processors}
         start = self.placement.start_us
         for name in sorted(self.modes, key=lambda name: start[name]):  # stable: ties in topological order
@@ -105,7 +109,8 @@ class _Run:
             if self.ready[name] <= self.time + _ROUNDING_US:
                 mode = self.modes[name]
                 if mode.length_us:
-                    self.running[mode.processor] = _Running(name, mode, float(mode.launch_us), float(mode.duration_us))
+                    work_us = mode.duration_us + self._load(name)
+                    self.running[mode.processor] = _Running(name, mode, float(mode.launch_us), work_us)
                 else:
                     self.instant.remove(name)
                     self._finish(name)
@@ -127,6 +132,17 @@ class _Run:
         held = [mode.processor] if mode.length_us else []
         return [*held, self.problem.host] if mode.launch_us else held
 
+    def _load(self, name: str) -> float:
+        """How much longer a task takes because nobody on its processor has read its inputs before."""
+        place = self.modes[name].place
+        sizes: dict[Place, int] = {}  # by where they were made; one law for all from there, as it was measured
+        for tensor in self.read[name]:
+            if (tensor.name, place[0]) not in self.loaded:
+                self.loaded.add((tensor.name, place[0]))
+                made = self.modes[tensor.producer].place
+                sizes[made] = sizes.get(made, 0) + tensor.size_bytes
+        return sum(self.problem.loading_us(made, place, size_bytes) for made, size_bytes in sizes.items())
+
     def _factors(self) -> dict[str, float]:
         computing = [processor for processor, each in self.running.items() if not each.launch]
         shared = len(computing) > 1
@@ -136,6 +152,8 @@ class _Run:
         self.unfinished.remove(name)
         for tensor in self.made[name]:
             for consumer in tensor.consumers:
-                delay = self.problem.transfer_us(self.modes[name].place, self.modes[consumer].place, tensor.size_bytes)
+                mode = self.modes[consumer]
+                way = self.modes[name].place, mode.place, tensor.size_bytes
+                delay = self.problem.transfer_us(*way) - (self.problem.loading_us(*way) if mode.length_us else 0.0)
                 self.missing[consumer] -= 1
                 self.ready[consumer] = max(self.ready[consumer], self.time + delay)

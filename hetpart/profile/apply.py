@@ -126,7 +126,9 @@ def _with_links(target: Target, profile: Profile) -> Target:
         slower = found.fixed_us / estimated.fixed_us if estimated.fixed_us else 1.0
         faster = speed / estimated.gb_per_s
         p5, p95 = (law and Law(law.fixed_us * slower, law.gb_per_s * faster) for law in (estimated.p5, estimated.p95))
-        return replace(estimated, fixed_us=found.fixed_us, gb_per_s=speed, p5=p5, p95=p95)
+        return replace(
+            estimated, fixed_us=found.fixed_us, gb_per_s=speed, p5=p5, p95=p95, loading=found.loading
+        )  # fmt: skip
 
     return replace(target, links=tuple(link(estimated) for estimated in target.links))
 

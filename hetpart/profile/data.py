@@ -69,7 +69,8 @@ class LinkTime:
     """What a step loses when its input comes from another processor: ``fixed_us + bytes / (gb_per_s * 1e3)``.
 
     It holds the wait, the transfer, and how much longer a kernel takes whose input is not in its cache.
-    `gb_per_s` is None where time did not grow with size.
+    `gb_per_s` is None where time did not grow with size. `loading` is the share of the last of these, which a step that
+    did not have to wait loses as well.
     """
 
     source: str
@@ -77,6 +78,7 @@ class LinkTime:
     fixed_us: float
     gb_per_s: float | None
     spread: Spread
+    loading: float = 0.0
 
 
 @dataclass(frozen=True)

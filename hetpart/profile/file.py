@@ -66,6 +66,8 @@ def _profile(values: dict[str, Any]) -> Profile:
         raise ValueError("a time is no number of microseconds")
     if not all(law.gb_per_s is None or law.gb_per_s > 0 for law in laws):
         raise ValueError("a link or a copy has no speed")
+    if not all(0 <= link.loading <= 1 for link in links):
+        raise ValueError("a link's share of loading is none")
     if not all(isinstance(each.factor, int | float) and 0 < each.factor < float("inf") for each in contention):
         raise ValueError("a contention is no factor")
     if len({entry.key for entry in entries}) < len(entries):

@@ -62,7 +62,7 @@ def summarise(
             if sample.copied_bytes and sample.processor == copy.processor:
                 grown_us = sample.copied_bytes / (copy.gb_per_s * 1e3) if copy.gb_per_s else 0.0
                 chosen[sample.unit, sample.processor] = copy.fixed_us + grown_us
-    links = _links(plans, chosen, scale or {})
+    links = _links(plans, chosen, scale or {}, launch_us)
     return Times(_entries(chosen, every, memory_and_kernels), links, copies, launch_us)
 
 
@@ -118,10 +118,14 @@ def _entries(
 
 
 def _links(
-    plans: Mapping[str, Sequence[Run]], chosen: Mapping[Unit, float], scale: Mapping[str, float]
+    plans: Mapping[str, Sequence[Run]],
+    chosen: Mapping[Unit, float],
+    scale: Mapping[str, float],
+    launch_us: Mapping[str, Spread],
 ) -> tuple[LinkTime, ...]:
     """By pair of processors, how much later a unit is done that waited for another processor than one that did not."""
     extra: dict[tuple[str, str], dict[tuple[str, str, int], list[float]]] = {}
+    longer: dict[tuple[str, str], list[float]] = {}  # of that, from the start of the first kernel
     for plan, runs in plans.items():
         for run in middle(runs):
             for sample in run.samples:
@@ -130,12 +134,16 @@ def _links(
                     points = extra.setdefault((sample.source, sample.processor), {})
                     values = points.setdefault((plan, sample.unit, sample.crossing_bytes), [])
                     values.append(sample.end_us - sample.ready_us - alone)
+                    gap_us = launch_us[sample.processor].median_us if sample.processor in launch_us else 0.0
+                    kernels_us = sample.end_us - sample.start_us
+                    longer.setdefault((sample.source, sample.processor), []).append(kernels_us - (alone - gap_us))
     links = []
     for (source, target), points in extra.items():
         means = [(size, statistics.fmean(values)) for (_, _, size), values in points.items()]
         fixed_us, gb_per_s = line(means)
         spread = Spread.of(itertools.chain.from_iterable(points.values()))
-        links.append(LinkTime(source, target, fixed_us, gb_per_s, spread))
+        share = statistics.median(longer[source, target]) / spread.median_us if spread.median_us > 0 else 0.0
+        links.append(LinkTime(source, target, fixed_us, gb_per_s, spread, round(min(1.0, max(0.0, share)), 3)))
     return tuple(links)
 
 

@@ -105,6 +105,8 @@ def test_files_that_are_no_profiles_are_refused(
     compiled("corrupt-profile", changed(profiled, folder / "e.json", entries=[entries[0], entries[0]]))
     factor = {"processor": "cpu", "factor": 0, "p10": 0, "p90": 0, "n": 1}
     compiled("corrupt-profile", changed(profiled, folder / "f.json", contention=[factor]))
+    link = json.loads(profiled.read_text())["links"][0]
+    compiled("corrupt-profile", changed(profiled, folder / "g.json", links=[link | {"loading": 2}]))
 
 
 def test_a_phone_cannot_be_profiled_here(refused: Callable[..., Result], tiny: Path, folder: Path) -> None:

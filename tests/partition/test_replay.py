@@ -57,6 +57,34 @@ def test_one_processor_has_nobody_to_contend_with() -> None:
     assert replay(problem, STRATEGIES["cpu"](problem), {"cpu": 9.0}) == 12
 
 
+@pytest.mark.parametrize(
+    ("busy_us", "loading", "makespan"),
+    [
+        (30, 0.0, 30 + 5 + 7),  # z is there long before its readers' processor is free
+        (30, 0.5, 30 + (5 + 5.5) + 7),  # and the first of them finds it in no cache
+        (2, 0.0, 1 + 10 + 11 + 5 + 7),
+        (2, 0.5, 1 + 10 + 11 + 5 + 7),  # who waits for z loses what the link takes, however it is made up
+    ],
+)
+def test_the_first_reader_loads_what_another_processor_made(busy_us: int, loading: float, makespan: float) -> None:
+    modes = {"a": Mode("cpu", busy_us), "b": Mode("gpu", 10), "c": Mode("cpu", 5), "d": Mode("cpu", 7)}
+    tasks = {"in": Mode("cpu", 0)} | modes | {"out": Mode("cpu", 0)}
+    problem = Problem(
+        ("cpu", "gpu"), "cpu", tuple(Task(name, (mode,)) for name, mode in tasks.items()),
+        (Tensor("x", "in", ("a", "b"), 10), Tensor("z", "b", ("c", "d"), 10), Tensor("y", "c", ("d",), 10)),
+        (Link("cpu", "gpu", 0, 10.0), Link("gpu", "cpu", 10, 10.0, loading)),
+    )  # fmt: skip
+    assert replay(problem, STRATEGIES["ilp"](problem)) == math.ceil(makespan)
+
+
+@given(problems(largest=20), st.floats(0, 1))
+@settings(max_examples=100, deadline=None)
+def test_loading_never_makes_it_faster(problem: Problem, loading: float) -> None:
+    placement = STRATEGIES["heft"](problem)
+    loaded = replace(problem, links=tuple(replace(link, loading=loading) for link in problem.links))
+    assert replay(loaded, placement) >= replay(problem, placement)
+
+
 @given(problems(largest=20), st.floats(1, 3), st.floats(1, 3))
 @settings(max_examples=200, deadline=None)
 def test_between_the_schedule_and_the_schedule_with_all_work_slowed(problem: Problem, cpu: float, other: float) -> None:

@@ -35,6 +35,8 @@ def test_what_a_unit_loses_behind_another_processor_is_the_link_s() -> None:
     assert [entry.latency_us for entry in times.entries] == [20]
     (link,) = times.links
     assert (link.source, link.target, link.fixed_us, link.gb_per_s) == ("cpu", "gpu", 20, None)
+    # of 40 us, 15 were a wait, and kernels that take 18 between gaps of 2 took 25
+    assert link.loading == pytest.approx(7 / 20, abs=1e-3)
 
 
 def test_a_line_ignores_outliers() -> None:
