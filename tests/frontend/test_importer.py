@@ -15,6 +15,7 @@ from examples import zoo
 from examples.quantise import quantise
 from hetpart.frontend import import_model
 from hetpart.frontend.opset import OPSET
+from hetpart.reference import evaluate_in_integers
 from tests.frontend.support import model_of, op_types, refused, same_function
 from tests.models import light_model, light_names
 
@@ -113,11 +114,29 @@ def test_the_frontend_does_not_load_tvm() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_quantised_model_means_the_same_after_import() -> None:
+    check_same_integers("squeezenet", operators=False)
+
+
 @pytest.mark.slow
-def test_a_large_quantised_network_keeps_its_form() -> None:
-    model = quantise(zoo.build("densenet121"))
-    imported = import_model(model)
+@pytest.mark.parametrize("operators", [False, True])
+@pytest.mark.parametrize("name", ["densenet121", "inception_v1", "mobilenetv2", "resnet50", "shufflenetv2"])
+def test_large_quantised_models_mean_the_same_after_import(name: str, operators: bool) -> None:
+    check_same_integers(name, operators=operators)
+
+
+def check_same_integers(name: str, *, operators: bool) -> None:
+    """onnxruntime's integer operators compute the same from the source and from what was imported, bit for bit.
+
+    Its float32 operators do not: from opset 19 on it averages with another kernel, which sums in another order, and
+    an average of a few integers in their own scale is often a tie (see docs/quantised.md).
+    """
+    source = quantise(zoo.build(name), operators=operators)
+    imported = import_model(source)
     check_contract(imported)
-    before, after = ([node.op_type for node in graph.graph.node] for graph in (model, ir.to_proto(imported)))
-    assert after.count("Conv") == before.count("Conv") > 100
-    assert after.count("DequantizeLinear") > after.count("Conv")
+    assert op_types(imported).count("Conv") == sum(n.op_type in ("Conv", "QLinearConv") for n in source.graph.node) > 20
+    feeds = zoo.inputs(source)
+    expected, found = evaluate_in_integers(source, feeds), evaluate_in_integers(ir.to_proto(imported), feeds)
+    for output, wanted in expected.items():
+        assert np.ptp(wanted) > 0
+        np.testing.assert_array_equal(found[output], wanted)
