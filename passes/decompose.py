@@ -47,8 +47,6 @@ RULES: dict[str, Rule] = {
     "OptionalHasElement": selection.optional_has_element,
     "Pad": selection.computed_pad_value,
     "Pow": arithmetic.power,
-    "QLinearConv": quantised.qlinear_conv,
-    "QLinearMatMul": quantised.qlinear_matmul,
     "QuantizeLinear": quantised.quantize,
     "RNN": recurrent.rnn,
     "ReduceMax": arithmetic.reduce_bool,
@@ -65,7 +63,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Decompose(Pass):
-    """Writes out operators without a kernel of their own: recurrent layers, most of Resize, TopK, DFT, QLinear*, ...
+    """Writes out operators without a kernel of their own: recurrent layers, most of Resize, TopK, DFT, ...
 
     Before::
 

@@ -1,7 +1,7 @@
-"""Decompositions, part 6: quantised operators outside of the QDQ form, in exact integer arithmetic.
+"""Decompositions, part 6: quantisation that integer kernels do not know, in exact arithmetic.
 
-Products of integers are summed exactly (in int32, or in floats that hold every sum); then one multiplication by the
-ratio of the scales and one rounding to even, as onnxruntime does.
+That is QuantizeLinear and DequantizeLinear of 16 bits or by blocks, and ConvInteger where hetpart.frontend.qoperator,
+which writes all other quantised operators as QDQ, has no form for it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import onnx_ir as ir
 
 from hetpart.passes.block import Block
-from hetpart.passes.edit import dtype_of, operand, shape_of
+from hetpart.passes.edit import operand, shape_of
 
 _DIRECT = (ir.DataType.INT8, ir.DataType.UINT8)
 _RANGES = {
@@ -47,42 +47,9 @@ def dequantize(at: Block) -> bool:
     return at.replace(at.op("Mul", number, _per_axis(at, scale, x)))
 
 
-def qlinear_matmul(at: Block) -> bool:
-    """QLinearMatMul -> integer MatMul, one factor, rounding."""
-    a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = (at.input(index) for index in range(8))
-    if not {a.dtype, b.dtype, y_zero.dtype} <= _RANGES.keys():
-        return False
-    rows, columns = _along_rows(at, a_zero), b_zero
-    left = at.op("Sub", at.cast(a, ir.DataType.INT32), at.cast(rows, ir.DataType.INT32))
-    right = at.op("Sub", at.cast(b, ir.DataType.INT32), at.cast(columns, ir.DataType.INT32))
-    total = at.op("MatMul", left, right)
-    factor = _factor(at, _along_rows(at, a_scale), b_scale, y_scale)
-    return at.replace(_requantise(at, total, factor, y_zero))
-
-
 def conv_integer(at: Block) -> bool:
-    """ConvInteger -> Conv of floats that hold every sum."""
-    x_zero, w_zero = operand(at.node, 2), operand(at.node, 3)
-    total = _convolve(at, at.input(0), x_zero, at.input(1), w_zero)
-    return at.replace(at.cast(total, ir.DataType.INT32))
-
-
-def qlinear_conv(at: Block) -> bool:
-    """QLinearConv -> Conv of floats that hold every sum, one factor, rounding."""
-    x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero = (at.input(index) for index in range(8))
-    if not {x.dtype, w.dtype, y_zero.dtype} <= _RANGES.keys():
-        return False
-    total = _convolve(at, x, x_zero, w, w_zero)
-    channels = (-1, *(1,) * (len(shape_of(x)) - 2))
-    if (bias := operand(at.node, 8)) is not None:
-        total = at.op("Add", total, at.op("Reshape", at.cast(bias, dtype_of(total)), at.const(list(channels))))
-    if shape_of(w_scale):
-        w_scale = at.op("Reshape", w_scale, at.const(list(channels)))
-    return at.replace(_requantise(at, total, _factor(at, x_scale, w_scale, y_scale), y_zero))
-
-
-def _convolve(at: Block, x: ir.Value, x_zero: ir.Value | None, w: ir.Value, w_zero: ir.Value | None) -> ir.Value:
-    """The exact convolution; the padding holds the zero point, which is zero after the subtraction."""
+    """ConvInteger -> Conv of floats that hold every sum; the padding is the zero point, and so zero once less it."""
+    x, w, x_zero, w_zero = at.input(0), at.input(1), operand(at.node, 2), operand(at.node, 3)
     terms = math.prod(shape_of(w)[1:])
     real = ir.DataType.FLOAT if terms * 255 * 255 < 2**24 else ir.DataType.DOUBLE
     x, w = at.cast(x, real), at.cast(w, real)
@@ -93,24 +60,8 @@ def _convolve(at: Block, x: ir.Value, x_zero: ir.Value | None, w: ir.Value, w_ze
         if shape_of(zero):
             zero = at.op("Reshape", zero, at.const([-1, *(1,) * (len(shape_of(w)) - 1)]))
         w = at.op("Sub", w, zero)
-    return at.op("Conv", x, w, **{name: at.attribute(name, None) for name in at.node.attributes})
-
-
-def _along_rows(at: Block, value: ir.Value) -> ir.Value:
-    """A parameter per row of the left operand; several of them stand along the last axis but one."""
-    shape = shape_of(value)
-    return at.reshape(value, (*shape, 1)) if len(shape) == 1 and shape[0] > 1 else value
-
-
-def _factor(at: Block, first: ir.Value, second: ir.Value, result: ir.Value) -> ir.Value:
-    real = ir.DataType.FLOAT
-    product = at.op("Mul", at.cast(first, real), at.cast(second, real))
-    return at.op("Div", product, at.cast(result, real))
-
-
-def _requantise(at: Block, total: ir.Value, factor: ir.Value, zero: ir.Value) -> ir.Value:
-    scaled = at.op("Round", at.op("Mul", at.cast(total, ir.DataType.FLOAT), factor))
-    return _saturate(at, scaled, zero, dtype_of(zero))
+    total = at.op("Conv", x, w, **{name: at.attribute(name, None) for name in at.node.attributes})
+    return at.replace(at.cast(total, ir.DataType.INT32))
 
 
 def _saturate(at: Block, number: ir.Value, zero: ir.Value | None, dtype: ir.DataType) -> ir.Value:

@@ -68,15 +68,16 @@ class _Editor:
         return output
 
     def dequantise(self, at: onnx.NodeProto, value: str, scale: str, zero: str = "", *, axis: int | None = None) -> str:
-        """DequantizeLinear; along `axis` unless the scale is a single number."""
-        single = axis is None or self.size(scale) in (None, 1)
+        """DequantizeLinear; along `axis` unless the scale is known to be a single number."""
+        size = self.size(scale)
+        single = axis is None or size == 1 or (size is None and self.opset < _AXIS_OPSET)
         if not single and self.opset < _AXIS_OPSET:
             raise HetpartError(
                 "opset-too-old", f"{at.op_type} '{at.name}' has a scale per channel, in a model of opset {self.opset}",
                 node=at.name, hint=f"export the model with opset {_AXIS_OPSET} or later",
             )  # fmt: skip
         if zero and not single and self.size(zero) == 1:
-            zero = self._repeated(at, zero, self.size(scale) or 1)
+            zero = self._repeated(at, zero, size or 1)
         attributes: dict[str, Any] = {} if single else {"axis": axis}
         return self.add("DequantizeLinear", [value, scale, *([zero] if zero else [])], at, **attributes)
 
@@ -150,12 +151,11 @@ def _bias(editor: _Editor, node: onnx.NodeProto, bias: str, x_scale: str, w_scal
 
 
 def _matmul(editor: _Editor, node: onnx.NodeProto) -> bool:
-    """QLinearMatMul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero)."""
+    """QLinearMatMul(a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero): rows of a, columns of b."""
     a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero = node.input
-    shape = editor.shape(b)
     inputs = [
-        editor.dequantise(node, a, a_scale, a_zero),
-        editor.dequantise(node, b, b_scale, b_zero, axis=None if shape is None else len(shape) - 1),
+        editor.dequantise(node, a, a_scale, a_zero, axis=-2),
+        editor.dequantise(node, b, b_scale, b_zero, axis=-1),
     ]
     editor.quantise(node, editor.add("MatMul", inputs, node), y_scale, y_zero)
     return True

@@ -114,3 +114,15 @@ def test_an_exact_sum_that_float32_cannot_hold_stays_an_integer_operator() -> No
     weight = rng.integers(-127, 128, (600, 3)).astype(np.int8)
     imported = import_model(model_of(text, opset=17, z=np.uint8(3), w=weight))
     assert [node.op_type for node in imported.graph] == ["MatMulInteger"]
+
+
+def test_rows_may_have_scales_of_their_own() -> None:
+    scales, zeros = np.array([0.02, 0.5, 3.0], np.float32), np.array([120, 3, 77], np.uint8)
+    weight = rng.integers(-9, 10, (3, 3)).astype(np.int8)
+    text = "(uint8[3,3] x) => (uint8 y) { y = QLinearMatMul (x, s, z, w, ws, wz, s2, z2) }"
+    constants = {"w": weight, "ws": np.float32(0.004), "wz": np.int8(1), "s2": np.float32(0.031), "z2": np.uint8(99)}
+    imported = ir.to_proto(import_model(model_of(text, opset=17, s=scales, z=zeros, **constants)))
+    x = rng.integers(0, 256, (3, 3)).astype(np.uint8)
+    real = ((x.astype(np.float64) - zeros[:, None]) * scales[:, None]) @ ((weight - 1.0) * 0.004)
+    want = np.clip(np.rint(real / 0.031) + 99, 0, 255)  # no tie is near
+    np.testing.assert_array_equal(reference(imported, {"x": x})["y"], want)
