@@ -17,6 +17,7 @@ from hetpart.passes import decompose_half as half
 from hetpart.passes import decompose_quantised as quantised
 from hetpart.passes import decompose_recurrent as recurrent
 from hetpart.passes import decompose_resize as resize
+from hetpart.passes import decompose_sampling as sampling
 from hetpart.passes import decompose_selection as selection
 from hetpart.passes import decompose_spectrum as spectrum
 from hetpart.passes import decompose_text as text
@@ -34,6 +35,7 @@ RULES: dict[str, Rule] = {
     "ConvInteger": quantised.conv_integer,
     "DFT": spectrum.dft,
     "DequantizeLinear": quantised.dequantize,
+    "DeformConv": sampling.deform_conv,
     "Det": arithmetic.determinant,
     "EyeLike": selection.eye_like,
     "GRU": recurrent.gru,
@@ -53,9 +55,11 @@ RULES: dict[str, Rule] = {
     "ReduceMin": arithmetic.reduce_bool,
     "Resize": resize.resize,
     "ReverseSequence": selection.reverse_sequence,
+    "RoiAlign": sampling.roi_align,
     "STFT": spectrum.stft,
     "Split": selection.split_with_empty_parts,
     "TfIdfVectorizer": text.tf_idf_vectorizer,
+    "Tile": selection.tile,
     "TopK": selection.top_k,
 }
 """The rule of each operator type."""
@@ -63,7 +67,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Decompose(Pass):
-    """Writes out operators without a kernel of their own: recurrent layers, most of Resize, TopK, DFT, ...
+    """Writes out operators without a kernel of their own: recurrent layers, most of Resize, TopK, DFT, RoiAlign, ...
 
     Before::
 

@@ -28,6 +28,19 @@ def split_with_empty_parts(at: Block) -> bool:
     return at.replace(*parts)
 
 
+def tile(at: Block) -> bool:
+    """Tile -> Expand of an axis before each that is repeated: TVM's code of some tiles reads outside of the tensor."""
+    x, repeats = at.input(0), integers(operand(at.node, 1))
+    if repeats is None or not math.prod(shape_of(at.node.outputs[0])):
+        return False
+    apart, wide = [], []
+    for size, times in zip(shape_of(x), repeats, strict=True):
+        apart += [1, size] if times > 1 else [size]
+        wide += [times, size] if times > 1 else [size]
+    spread = at.op("Expand", at.reshape(x, apart), at.const(wide)) if max(repeats, default=1) > 1 else x
+    return at.replace(at.reshape(spread, shape_of(at.node.outputs[0])))
+
+
 def col2im(at: Block) -> bool:
     """Col2Im -> ScatterElements that adds the pixels of every column to their places; the padding is dropped."""
     image, block = (integers(operand(at.node, index)) for index in (1, 2))

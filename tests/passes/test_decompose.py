@@ -35,6 +35,21 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
         "(float[2,8,1] x) => (float y) { y = DFT<onesided=1>(x, n, a) }",
         {"n": np.array(6), "a": np.array(1)},
     ),
+    "DeformConv": (
+        "(float[2,4,6,5] x, float[6,2,2,3] w, float[2,24,3,6] d, float[6] b, float[2,12,3,6] m) => (float y) "
+        "{ y = DeformConv<group=2, offset_group=2, strides=[2,1], pads=[1,2,0,1], dilations=[2,1]>(x, w, d, b, m) }",
+        {},
+    ),
+    "RoiAlign": (
+        '(float[2,3,9,7] x, float[4,4] r) => (float y) { y = RoiAlign<output_height=3, output_width=2, '
+        "sampling_ratio=2, spatial_scale=0.5>(x, r, i) }",
+        {"i": np.array([1, 0, 1, 1])},
+    ),
+    "RoiAlign-max": (
+        '(float[2,3,9,7] x, float[4,4] d) => (float y) { r = Add(d, c) y = RoiAlign<mode="max", output_height=2, '
+        'output_width=4, sampling_ratio=3, coordinate_transformation_mode="output_half_pixel">(x, r, i) }',
+        {"i": np.array([1, 0, 1, 1]), "c": np.array([0, 0, 6, 9], np.float32)},
+    ),
     "Split": (
         "(float[2,5] x) => (float a, float b) { a, e, b = Split<axis=1>(x, n) }",
         {"n": np.array([2, 0, 3])},
@@ -96,6 +111,8 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
     "Resize-1d": ('(float[2,3,5] x) => (float y) { y = Resize<mode="nearest">(x, , s) }',
                   {"s": np.array([1, 1, 2.5], np.float32)}),
     "STFT": ("(float[1,32,1] x) => (float y) { y = STFT(x, s, w) }", {"s": np.array(6), "w": positive(16)}),
+    "Tile": ("(float[2,3,4,5] x) => (float y) { y = Tile(x, r) }", {"r": np.array([7, 6, 4, 2])}),
+    "Tile-once": ("(float[2,3] x) => (float y) { y = Tile(x, r) }", {"r": np.array([1, 1])}),
     "TopK": ("(float[3,9,2] x) => (float y, int64 i) { y, i = TopK<axis=1, largest=0>(x, k) }", {"k": np.array([4])}),
     "TopK-equal": ("(int32[3,9] x) => (int32 y, int64 i) { y, i = TopK(x, k) }", {"k": np.array([9])}),
 }  # fmt: skip
