@@ -20,6 +20,7 @@ from hetpart.frontend.pin import pin_shapes
 from hetpart.frontend.qoperator import CONTRIB, write_as_qdq
 from hetpart.frontend.simplify import simplify, type_given_outputs
 from hetpart.frontend.skeleton import Skeleton
+from hetpart.frontend.unroll import unroll
 from hetpart.frontend.validate import (
     check_control_flow,
     check_result,
@@ -66,7 +67,7 @@ def import_model(
     check_valid(model)
     model = inline_functions(model)
     if has_subgraphs(model.graph):
-        model = simplify(model)  # the conversion does not look into the branches of an If
+        model = unroll(simplify(model))  # the conversion does not look into the branches of an If
         check_control_flow(model.graph)
     model = convert_opset(model)
     write_as_qdq(model.graph, OPSET, "")

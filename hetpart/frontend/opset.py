@@ -18,6 +18,7 @@ from onnx import defs, helper, numpy_helper
 from hetpart.errors import HetpartError
 from hetpart.frontend.bodies import refusal, write_out
 from hetpart.frontend.simplify import infer_types
+from hetpart.frontend.unroll import unroll
 
 OPSET = 22
 IR_VERSION = 10
@@ -30,7 +31,7 @@ def convert_opset(model: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         HetpartError: ``opset-conversion`` where an operator has no equal form at `OPSET`; ``type-inference``.
     """
-    model = write_out(model, main_opset(model), OPSET)
+    model = unroll(write_out(model, main_opset(model), OPSET))  # bodies of functions may have loops
     if main_opset(model) < OPSET:
         model = _upgrade(model)
     elif main_opset(model) > OPSET:
