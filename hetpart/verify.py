@@ -53,11 +53,13 @@ class Difference:
     max_abs: float
 
 
-def random_inputs(types: Mapping[str, TensorType], seed: int = 0, *, no_zeros: bool = False) -> dict[str, np.ndarray]:
+def random_inputs(
+    types: Mapping[str, TensorType], seed: int = 0, *, integers: int | None = None
+) -> dict[str, np.ndarray]:
     """Standard normal floats; 8-bit integers of the whole range; other integers and booleans are 0 or 1.
 
-    That is in range for indices, masks and token ids. With `no_zeros` all integers are 1, for models that divide by
-    them.
+    That is in range for indices, masks and token ids. With `integers` all integers are this one: 1 for models that
+    divide by them, 0 for indices of a single thing.
     """
     rng = np.random.default_rng(seed)
     inputs = {}
@@ -65,8 +67,8 @@ def random_inputs(types: Mapping[str, TensorType], seed: int = 0, *, no_zeros: b
         dtype = np.dtype(kind.dtype)
         if dtype.kind == "f":
             inputs[name] = rng.standard_normal(kind.shape).astype(dtype)
-        elif no_zeros:
-            inputs[name] = np.ones(kind.shape, dtype)
+        elif integers is not None:
+            inputs[name] = np.full(kind.shape, integers, dtype)
         elif dtype.itemsize == 1 and dtype.kind in "iu":
             limits = np.iinfo(dtype)
             inputs[name] = rng.integers(limits.min, limits.max, kind.shape, dtype, endpoint=True)

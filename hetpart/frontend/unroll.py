@@ -206,7 +206,8 @@ def _stays_true(body: onnx.GraphProto) -> bool:
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str], name: str) -> onnx.NodeProto:
     """A copy with other names of values, in the graphs that it carries too."""
-    copy = onnx.NodeProto.FromString(node.SerializeToString())
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
     copy.name = name
     _rename(copy, names)
     return copy

@@ -53,7 +53,7 @@ def write_profiler(
             target, target_isa(target), KernelCache(enabled=options.use_cache),
             progress=phases.advance, workers=options.workers,
         )  # fmt: skip
-    inputs = random_inputs({name: graph.types[name] for name in graph.inputs}, no_zeros=True)
+    inputs = random_inputs({name: graph.types[name] for name in graph.inputs}, integers=1)
     ports = emission.plans["main"].inputs
     files: dict[str, bytes | Path] = {f"input-{i}.bin": inputs[port.name].tobytes() for i, port in enumerate(ports)}
     keys = unit_keys(decision.assignment, target, decision.shared)
