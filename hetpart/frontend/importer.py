@@ -18,6 +18,7 @@ from hetpart.frontend.operands import check_operands
 from hetpart.frontend.opset import OPSET, convert_opset, main_opset
 from hetpart.frontend.pin import pin_shapes
 from hetpart.frontend.qoperator import CONTRIB, write_as_qdq
+from hetpart.frontend.sequences import resolve_sequences
 from hetpart.frontend.simplify import simplify, type_given_outputs
 from hetpart.frontend.skeleton import Skeleton
 from hetpart.frontend.unroll import unroll
@@ -69,6 +70,8 @@ def import_model(
     if has_subgraphs(model.graph):
         model = unroll(simplify(model))  # the conversion does not look into the branches of an If
         check_control_flow(model.graph)
+        name_nodes(model.graph)
+    model = resolve_sequences(model)
     model = convert_opset(model)
     write_as_qdq(model.graph, OPSET, "")
     name_nodes(model.graph)
