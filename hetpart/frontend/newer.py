@@ -172,7 +172,16 @@ def _bit_shift(node: onnx.NodeProto, types: Types, constants: Constants) -> onnx
     return _function(["x", "n"], text, **given)
 
 
+def _bit_cast(node: onnx.NodeProto, types: Types, constants: Constants) -> onnx.FunctionProto | None:
+    """Between integers of one width Cast keeps the bits; between integers and floats no operator does."""
+    given, wanted = types[node.input[0]].tensor_type.elem_type, _attribute(node, "to", 0)
+    pair = [helper.tensor_dtype_to_np_dtype(dtype) for dtype in (given, wanted)]
+    whole = pair[0].kind in "biu" and pair[1].kind in "iu" and pair[0].itemsize == pair[1].itemsize
+    return _function(["x"], f"y = Cast<to = {wanted}>(x)") if whole or given == wanted else None
+
+
 _BODIES: dict[str, Callable[[onnx.NodeProto, Types, Constants], onnx.FunctionProto | None]] = {
+    "BitCast": _bit_cast,
     "BitShift": _bit_shift,
     "CumProd": _cum_prod,
     "SpaceToDepth": _space_to_depth,
