@@ -18,20 +18,19 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu import conv_choice, depthwise, winograd
+from hetpart.kernels.cpu.conv_frame import Band, Tile, check_windows, over_taps
 from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
 from hetpart.kernels.cpu.emit import (
     Buffer,
     Expr,
     check_blocked_operands,
-    decode,
     prefetch,
     range_kernel,
     view,
-    zero_halo,
 )
 from hetpart.kernels.cpu.packing import as_stored, pack_bias, pack_tiles
 from hetpart.kernels.cpu.steps import finish, is_long
-from hetpart.kernels.cpu.tiles import divisor, each_piece, on_piece, piece_count
+from hetpart.kernels.cpu.tiles import divisor, each_piece
 from hetpart.kernels.cpu.vectors import Accumulators, cast, operand_vector, vector, zeros
 from hetpart.kernels.cpu.winograd_plan import WinogradPlan
 from hetpart.kernels.isa import Isa
@@ -51,7 +50,7 @@ def extent(spec: ConvSpec, isa: Isa) -> int:
     plan = conv_choice.plan(spec, isa)
     if isinstance(plan, WinogradPlan):
         return winograd.extent(spec, plan)
-    return spec.x.n * spec.group * piece_count(plan.channel_tiles) * plan.bands
+    return plan.frame(spec).extent
 
 
 def pack(spec: ConvSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -100,19 +99,7 @@ def check(spec: ConvSpec) -> None:
     check_blocked_operands(out, spec.operands)
     if x.n != out.n or x.c % spec.group or out.c % spec.group or x.dtype != out.dtype:
         raise InternalError("kernel-layout", f"a convolution in {spec.group} groups cannot go from {x} to {out}")
-    reach = [
-        (size - 1) * stride + (taps - 1) * dilation + 1 - pad
-        for size, stride, taps, dilation, pad in zip(
-            (out.h, out.w), spec.strides, spec.kernel, spec.dilations, spec.pads[:2], strict=True
-        )
-    ]
-    if (
-        x.halo.top < spec.pads[0]
-        or x.halo.left < spec.pads[1]
-        or x.h + x.halo.bottom < reach[0]
-        or x.w + x.halo.right < reach[1]
-    ):
-        raise InternalError("kernel-halo", f"windows of {spec} reach beyond the halo of the input")
+    check_windows(spec, spec.kernel)
 
 
 @dataclass
@@ -130,53 +117,25 @@ class _Kernel:
 
     def item(self, item: Expr) -> None:
         """Work item number `item`."""
-        spec, plan = self.spec, self.plan
-        tiles = piece_count(plan.channel_tiles)
-        if plan.choice.channels_outer:
-            image, group, tile, band = decode(item, (spec.x.n, spec.group, tiles, plan.bands))
-        else:
-            image, band, group, tile = decode(item, (spec.x.n, plan.bands, spec.group, tiles))
-        on_piece(tile, plan.channel_tiles, lambda first, vectors: self._band(image, group, band, first, vectors))
+        self.plan.frame(self.spec).item(item, self._band)
 
-    def _band(self, image: Expr, group: Expr, band: Expr, first: Expr, vectors: int) -> None:
-        """One band of rows of `vectors` channel blocks, from block `first` of the group on."""
+    def _band(self, band: Band) -> None:
         plan = self.plan
-        begin = band * plan.choice.band
-        end = T.min(begin + plan.choice.band, piece_count(plan.rows))
 
         def tile_row(chunk: Expr, y: Expr, rows: int) -> None:
-            def tile(x: Expr, columns: int) -> None:
-                _Tile(self, image, group, first, vectors, (y, rows), (x, columns)).emit(chunk)
+            each_piece(plan.columns, lambda x, columns: _Tile(band, (y, rows), (x, columns), self).emit(chunk))
 
-            each_piece(plan.columns, tile)
-
-        def zero(y: Expr, rows: int) -> None:
-            with T.serial(0, vectors) as v, T.serial(0, rows) as row:
-                zero_halo(self.out, self.spec.out, image, group * plan.blocks + first + v, y + row)
-
-        with T.serial(0, plan.chunks) as chunk, T.serial(begin, end) as row:
-            on_piece(row, plan.rows, lambda y, rows: tile_row(chunk, y, rows))
+        with T.serial(0, plan.chunks) as chunk:
+            band.each_row(lambda y, rows: tile_row(chunk, y, rows))
         if self.spec.out.halo:
-            with T.serial(begin, end) as row:
-                on_piece(row, plan.rows, zero)
+            band.each_row(lambda y, rows: band.zero_halo(self.out, y, rows))
 
 
 @dataclass
-class _Tile:
-    """`vectors` channel blocks, from block `first` of `group` on, by `rows` and `columns` (first, count) of `image`."""
+class _Tile(Tile):
+    """Emits the code of one tile of `kernel`."""
 
     kernel: _Kernel
-    image: Expr
-    group: Expr
-    first: Expr
-    vectors: int
-    rows: tuple[Expr, int]
-    columns: tuple[Expr, int]
-
-    @property
-    def pixels(self) -> list[Pixel]:
-        (y, rows), (x, columns) = self.rows, self.columns
-        return [(y + dy, x + dx) for dy in range(rows) for dx in range(columns)]
 
     def emit(self, chunk: Expr) -> None:
         """One chunk of the reduction."""
@@ -192,8 +151,8 @@ class _Tile:
         """One run of the reduction; the sum of earlier runs comes from the output."""
         plan, lanes = self.kernel.plan, self.kernel.spec.out.block
         apart = self.kernel.spec.x.dtype == "float16"  # only then is the error of a run its own
-        acc = Accumulators([lanes] * self.vectors, len(self.pixels), plan.element)
-        block = T.Bind(self.group * plan.blocks + self.first)
+        acc = Accumulators([lanes] * self.band.vectors, len(self.pixels), plan.element)
+        block = T.Bind(self.band.block)
 
         def stored(v: int, p: int) -> Expr:
             return cast(self.kernel.out[self._place(block + v, self.pixels[p])], plan.element)
@@ -201,9 +160,9 @@ class _Tile:
         _either(
             plan.runs,
             T.EQ(run, 0),
-            lambda: acc.fill([self._bias(block + v) for v in range(self.vectors)]),
+            lambda: acc.fill([self._bias(block + v) for v in range(self.band.vectors)]),
             lambda: (
-                acc.fill([zeros(lanes, plan.element)] * self.vectors)
+                acc.fill([zeros(lanes, plan.element)] * self.band.vectors)
                 if apart
                 else self._each(lambda v, p: acc.set(v, p, stored(v, p)))
             ),
@@ -230,12 +189,12 @@ class _Tile:
             self._each(lambda v, p: store(v, pixels[p], acc.get(v, p)))
             return
         self._each(lambda v, p: self._store(block + v, self.pixels[p], acc.get(v, p)))
-        with T.serial(0, self.vectors) as v, T.serial(0, rows[1]) as dy, T.serial(0, columns[1]) as dx:
+        with T.serial(0, self.band.vectors) as v, T.serial(0, rows[1]) as dy, T.serial(0, columns[1]) as dx:
             pixel = rows[0] + dy, columns[0] + dx
             store(v, pixel, self.kernel.out[self._place(block + v, pixel)])
 
     def _each(self, body: Callable[[int, int], None]) -> None:
-        for v in range(self.vectors):
+        for v in range(self.band.vectors):
             for p in range(len(self.pixels)):
                 body(v, p)
 
@@ -243,7 +202,7 @@ class _Tile:
         """Indices of an output vector."""
         out = self.kernel.spec.out
         y, x = pixel
-        return self.image, block, out.halo.top + y, out.halo.left + x, vector(out.block)
+        return self.band.image, block, out.halo.top + y, out.halo.left + x, vector(out.block)
 
     def _store(self, block: Expr, pixel: Pixel, value: Expr) -> None:
         T.buffer_store(self.kernel.out, cast(value, self.kernel.spec.out.dtype), list(self._place(block, pixel)))
@@ -261,7 +220,7 @@ class _Tile:
         return finish(
             spec.steps,
             total,
-            lambda i: operand_vector(buffers[i], spec.operands[i], self.image, block, y, x, spec.out.block),
+            lambda i: operand_vector(buffers[i], spec.operands[i], self.band.image, block, y, x, spec.out.block),
             spec.out.dtype,
             self.kernel.isa if spec.out.dtype == "float16" else None,
         )
@@ -270,7 +229,7 @@ class _Tile:
         """Add the products of one run."""
         plan, spec = self.kernel.plan, self.kernel.spec
         sums = plan.reduction
-        unroll = divisor(sums.block, UNROLL // (self.vectors * len(self.pixels)))
+        unroll = divisor(sums.block, UNROLL // (self.band.vectors * len(self.pixels)))
 
         def block_tap(b: Expr, tap: Expr, kh: Expr, kw: Expr) -> None:
             with T.serial(0, sums.block // unroll) as outer:
@@ -280,7 +239,7 @@ class _Tile:
                     if spec.group == 1:
                         self._multiply_add(acc, b, lane, step, kh, kw)
                     else:
-                        channel = (self.group * sums.full + b) * sums.block + lane
+                        channel = (self.band.part * sums.full + b) * sums.block + lane
                         self._multiply_add(acc, channel // spec.x.block, channel % spec.x.block, step, kh, kw)
 
         def tail_tap(tap: Expr, kh: Expr, kw: Expr) -> None:
@@ -291,16 +250,10 @@ class _Tile:
         if sums.full:
             size = plan.run
             with T.serial(run * size, T.min(run * size + size, sums.full)) as b:
-                self._over_taps(lambda *tap: block_tap(b, *tap))
+                over_taps(spec.kernel, lambda *tap: block_tap(b, *tap))
         if sums.tail:
             last = T.EQ(run, plan.runs - 1)
-            _either(plan.runs, last, lambda: self._over_taps(tail_tap), lambda: None)
-
-    def _over_taps(self, body: Callable[[Expr, Expr, Expr], None]) -> None:
-        """Emit ``body(tap, kh, kw)`` in loops over the kernel."""
-        rows, columns = self.kernel.spec.kernel
-        with T.serial(0, rows) as kh, T.serial(0, columns) as kw:
-            body(kh * columns + kw, kh, kw)
+            _either(plan.runs, last, lambda: over_taps(spec.kernel, tail_tap), lambda: None)
 
     def _multiply_add(self, acc: Accumulators, block: Expr, lane: Expr, step: Expr, kh: Expr, kw: Expr) -> None:
         """One step of the reduction: input channel `lane` of `block` under tap (kh, kw)."""
@@ -308,14 +261,14 @@ class _Tile:
         top = spec.x.halo.top - spec.pads[0] + kh * spec.dilations[0]
         left = spec.x.halo.left - spec.pads[1] + kw * spec.dilations[1]
         inputs = [
-            self.kernel.x[self.image, block, top + y * spec.strides[0], left + x * spec.strides[1], lane]
+            self.kernel.x[self.band.image, block, top + y * spec.strides[0], left + x * spec.strides[1], lane]
             for y, x in self.pixels
         ]
-        tile = (self.group * plan.blocks + self.first) * plan.reduction.steps  # in vectors
-        at = tile + step * self.vectors
-        for v in range(self.vectors if plan.choice.prefetch else 0):
-            prefetch(self.kernel.w, (at + plan.choice.prefetch * self.vectors + v) * spec.out.block)
-        weights = [self.kernel.w[vector(spec.out.block, (at + v) * spec.out.block)] for v in range(self.vectors)]
+        tile = self.band.block * plan.reduction.steps  # in vectors
+        at = tile + step * self.band.vectors
+        for v in range(self.band.vectors if plan.choice.prefetch else 0):
+            prefetch(self.kernel.w, (at + plan.choice.prefetch * self.band.vectors + v) * spec.out.block)
+        weights = [self.kernel.w[vector(spec.out.block, (at + v) * spec.out.block)] for v in range(self.band.vectors)]
         acc.rank_one(weights, inputs)
 
 

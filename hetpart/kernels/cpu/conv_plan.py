@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hetpart.kernels.cpu.tiles import Run, TileShape, even_runs, piece_count, rank_tiles
+from hetpart.kernels.cpu.conv_frame import Frame, in_one_column, is_flat
+from hetpart.kernels.cpu.tiles import Run, TileShape, even_runs, rank_tiles
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 
@@ -128,9 +129,11 @@ class ConvPlan:
     run: int
     element: str
 
-    @property
-    def bands(self) -> int:
-        return -(-piece_count(self.rows) // self.choice.band)
+    def frame(self, spec: ConvSpec) -> Frame:
+        """What it says of the loops; `spec` is what it was made for."""
+        out, choice = flattened(spec).out, self.choice
+        tiles = self.channel_tiles, self.rows, self.columns
+        return Frame(out, spec.group, self.blocks, *tiles, choice.band, choice.channels_outer)
 
     @property
     def runs(self) -> int:
@@ -209,10 +212,7 @@ def _blocks(spec: ConvSpec) -> int:
 
 def flattened(spec: ConvSpec) -> ConvSpec:
     """A 1x1 convolution without any halo as one with a single column, so that tiles need not end with image rows."""
-    maps = (spec.x, spec.out, *spec.operands)
-    if spec.kernel != (1, 1) or spec.strides != (1, 1) or any(spec.pads) or any(m.halo for m in maps):
+    if not is_flat(spec, *spec.operands) or any(m.h * m.w not in (1, spec.out.h * spec.out.w) for m in spec.operands):
         return spec
-    if any(m.h * m.w not in (1, spec.out.h * spec.out.w) for m in spec.operands):
-        return spec
-    x, out, *operands = (replace(m, h=m.h * m.w, w=1) for m in maps)
-    return replace(spec, x=x, out=out, operands=tuple(operands))
+    operands = tuple(in_one_column(m) for m in spec.operands)
+    return replace(spec, x=in_one_column(spec.x), out=in_one_column(spec.out), operands=operands)
