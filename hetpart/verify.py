@@ -79,11 +79,20 @@ def random_inputs(
 
 def is_quantised(source: str | Path | onnx.ModelProto | ir.Model) -> bool:
     """Whether a model quantises what it computes, in QDQ or in QOperator form."""
+    return not _QUANTISING.isdisjoint(_operators(source))
+
+
+def in_operator_form(source: str | Path | onnx.ModelProto | ir.Model) -> bool:
+    """Whether a model has operators that only integers go through (QLinearConv, com.microsoft's QLinearAdd, ...)."""
+    return any(op_type.startswith(("QLinear", "QGemm")) for op_type in _operators(source))
+
+
+def _operators(source: str | Path | onnx.ModelProto | ir.Model) -> set[str]:
     if isinstance(source, ir.Model):
-        return any(node.op_type in _QUANTISING for node in source.graph)
+        return {node.op_type for node in source.graph}
     if not isinstance(source, onnx.ModelProto):
         source = onnx.load(source, load_external_data=False)
-    return any(node.op_type in _QUANTISING for node in source.graph.node)
+    return {node.op_type for node in source.graph.node}
 
 
 _QUANTISING = frozenset({"QuantizeLinear", "QLinearConv", "QLinearMatMul"})

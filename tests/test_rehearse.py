@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import numpy_helper, parser
 
 import hetpart
 from hetpart import rehearse, targets
@@ -15,7 +16,7 @@ from hetpart.bundle.planfile import decode_plan
 from hetpart.bundle.read import read_bundle
 from hetpart.compiler import Options
 from hetpart.errors import InternalError
-from hetpart.verify import HALF_STORAGE_TOLERANCE
+from hetpart.verify import HALF_STORAGE_TOLERANCE, reference, spread
 from tests.cli.support import write_tiny
 
 
@@ -91,3 +92,20 @@ def test_every_plan_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     options = Options(strategy="gpu", cpu_fallback=True)
     hetpart.compile(write_tiny(tmp_path / "tiny.onnx"), output=tmp_path / "out", options=options, verify=verify)
     assert compared == ["plan main", "plan cpu"]
+
+
+def test_a_model_of_integer_operators_is_given_the_spread_of_its_real_form() -> None:
+    rng = np.random.default_rng(0)
+    model = parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g (uint8[1,4,64,64] x) => (float[1,8,64,64] y)
+        { q = QLinearConv(x, s, z, w, s, v, t, z) y = DequantizeLinear(q, t, z) }"""
+    )
+    constants = {  # the multiplier is a half, not quite: sums fall on the edge of two integers every other time
+        "s": np.float32(0.1), "t": np.float32(0.02), "z": np.uint8(120), "v": np.int8(0),
+        "w": rng.integers(-9, 9, (8, 4, 1, 1)).astype(np.int8),
+    }  # fmt: skip
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(a), name) for name, a in constants.items())
+    inputs = {"x": rng.integers(0, 256, (1, 4, 64, 64)).astype(np.uint8)}
+    expected = reference(model, inputs)
+    assert spread(model, inputs, expected) == {"y": 0.0}
+    assert 0 < rehearse._spreads(model, inputs, expected)["y"] < 1e-2
