@@ -73,14 +73,14 @@ def build(
     with phases.phase("kernels"):
         plans = variants(decision, options)
         emission = emit(
-            decision.assignment, plans, chosen, target_isa(chosen), cache,
+            decision.assignment, plans, decision.target, target_isa(decision.target), cache,
             progress=phases.advance, workers=options.workers,
         )  # fmt: skip
     report = compile_report(decision, phases.seconds)
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
         work = Path(folder)
         with phases.phase("link"):
-            contents = _contents(source, decision, emission, chosen, work)
+            contents = _contents(source, decision, emission, decision.target, work)
 
         def approve(bundle: Path) -> None:
             with phases.phase("verify"):

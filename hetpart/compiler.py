@@ -18,7 +18,7 @@ Stage by stage, and where each lives:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ import onnx_ir as ir
 
 from hetpart.compression import AccuracyOptions, Compression, Trial, compression_context
 from hetpart.cost.estimate import Cost, estimate
+from hetpart.cost.work import HALF_KINDS
 from hetpart.errors import HetpartError
 from hetpart.forecast import Circumstances, Forecast, Forecasts, settle
 from hetpart.formulate import formulate
@@ -62,8 +63,8 @@ class Options:
         shapes: pinned input shapes; `dims` pins symbolic dimensions.
         verify_each: check the model after every pass.
         on_pass: told after every pass, with the model (``--print-after``).
-        precision: ``fp32``; or ``fp16``: the CPU stores maps, and the weights of convolutions, in float16 and
-            computes with them in float16 (see hetpart/kernels/cpu/conv_plan.py for its sums).
+        precision: ``fp32``; or ``fp16``: maps, and the weights of convolutions, are stored in float16. The CPU computes
+            with them in float16 (see hetpart/kernels/cpu/conv_plan.py for its sums), the GPU in float32.
         cpu_fallback: add a plan that needs no GPU, for devices without OpenCL.
         use_cache: reuse compiled kernels.
         workers: processes that compile kernels; None: one per core, and this one alone if there is little to compile.
@@ -152,12 +153,12 @@ class Assessment:
 
 
 def assess(units: UnitGraph, target: Target, phases: Phases, *, half: bool = False) -> Assessment:
-    """Units -> layouts, verdicts, costs; `half`: the CPU stores maps as float16 and computes so."""
+    """Units -> layouts, verdicts, costs; `half`: maps are stored in float16 (give it a target `in_half`)."""
     with phases.phase("layout"):
         assignment = assign(units, target.block, half=half)
     with phases.phase("judge"):
         verdicts = {
-            unit.name: {p.name: judge(unit, assignment.graph, p, half=half) for p in target.processors}
+            unit.name: {p.name: judge(unit, assignment.graph, p) for p in target.processors}
             for unit in assignment.graph
         }
         moving = [unit for unit in assignment.graph if unit.name not in assignment.free]
@@ -201,6 +202,7 @@ def decide(source: Model, target: Target, options: Options, phases: Phases, prof
             "fp16-quantised", "a quantised model computes in integers, not in float16", node=quantised.name,
             hint="compile it without --precision fp16, or compile the float32 model it was made from",
         )  # fmt: skip
+    target = in_half(target) if half else target
     found = assess(units, target, phases, half=half)
     assignment, verdicts, shared, costs = found.assignment, found.verdicts, found.shared, found.costs
     for unit in assignment.graph:
@@ -233,6 +235,17 @@ def _is_half(precision: str) -> bool:
     return precision == "fp16"
 
 
+def in_half(target: Target) -> Target:
+    """`target` for a network in float16: images hold it too, and buffers of a GPU's own would only copy shared ones."""
+    processors = []
+    for processor in target.processors:
+        if isinstance(processor.codegen, OpenclCodegen):
+            storage = "float16" if processor.codegen.memory == "image" else "float32"
+            processor = replace(processor, codegen=replace(processor.codegen, storage=storage))
+        processors.append(processor)
+    return replace(target, processors=tuple(processors))
+
+
 def placed(placement: Placement, forecast: Forecast) -> Placed:
     """The planner's view of a placement."""
     return Placed(
@@ -245,9 +258,13 @@ def placed(placement: Placement, forecast: Forecast) -> Placed:
 
 
 def storage_of(decision: Decision, plan: Placed) -> str:
-    """``float32``, or ``float16`` where private memory stores maps so; ``float16-arithmetic`` where the CPU does."""
+    """``float32``; ``float16`` where maps are stored so; ``float16-arithmetic`` where the CPU also multiplies so."""
     if decision.precision == "fp16":
-        return "float16-arithmetic"
+        host = decision.target.host.name
+        multiplied = any(
+            unit.kind in HALF_KINDS and plan.processor[unit.name] == host for unit in decision.assignment.graph
+        )
+        return "float16-arithmetic" if multiplied else "float16"
     for unit in plan.private:
         codegen = decision.target.processor(plan.processor[unit]).codegen
         if isinstance(codegen, OpenclCodegen):

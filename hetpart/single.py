@@ -6,7 +6,7 @@ table is worth is not known, so there is no error band; `hetpart profile` measur
 
 from __future__ import annotations
 
-from hetpart.compiler import assess
+from hetpart.compiler import assess, in_half
 from hetpart.cost.phones import CHIPS, Setting
 from hetpart.cost.predict import OWN, Prediction
 from hetpart.errors import HetpartError
@@ -27,7 +27,7 @@ def estimate_latency(graph: UnitGraph, target: Target, setting: Setting) -> Pred
     processor = target.processor(setting.processor)
     _check(setting, target, processor, quantised=any(unit.quantised is not None for unit in graph))
     half = setting.dtype == "fp16"
-    found = assess(graph, target, Phases(), half=half)
+    found = assess(graph, in_half(target) if half else target, Phases(), half=half)
     moving = [unit for unit in found.assignment.graph if unit.name not in found.assignment.free]
     costs = {unit.name: found.costs[unit.name].get(processor.name) for unit in moving}
     left_out = tuple(name for name, cost in costs.items() if cost is None)
@@ -57,7 +57,7 @@ def _check(setting: Setting, target: Target, processor: Processor, *, quantised:
         )  # fmt: skip
     if setting.memory:
         raise HetpartError("bad-option", f"{about}: where its GPU's maps lie is written in the target file")
-    dtypes = ("int8",) if quantised else ("fp32", "fp16") if processor.kind == "cpu" else ("fp32",)
+    dtypes = ("int8",) if quantised else ("fp32", "fp16")
     if setting.dtype not in dtypes:
         raise HetpartError(
             "unknown-dtype", f"{about}, which tells of this model in {' or '.join(dtypes)}, not in {setting.dtype}",

@@ -23,11 +23,13 @@ TOLERANCE = 1e-4
 """Relative L2 error allowed for float32 outputs: about ten times what a deep network's reordered sums differ by."""
 
 HALF_TOLERANCE = 2e-2
-"""The same for models that compute in 16-bit floats, and for ``--precision fp16``: a run of 128 products in float16 is
-off by up to 2e-3; what a deep network makes of that is averaged in logits (2e-3) and not in maps (7e-3)."""
+"""The same for models that compute in 16-bit floats, and where the CPU does (``--precision fp16``): a run of 128
+products in float16 is off by up to 2e-3; what a deep network makes of that is averaged in logits (2e-3) and not in maps
+(7e-3)."""
 
 HALF_STORAGE_TOLERANCE = 5e-3
-"""The same for plans that compute in float32 but store maps and weights of the GPU in float16 (`storage` of a target).
+"""The same for plans that compute in float32 but store maps and weights in float16: a GPU's own (`storage` of a
+target), or all of them (``--precision fp16``, convolutions on the GPU alone).
 
 Each rounding is half a unit in the last place, 4.9e-4, at most; the sums of a network average them.
 """
@@ -184,11 +186,12 @@ def too_far(
 
     That follows from an output's type, from the plan's `storage` and from `spreads` (see `spread`).
     """
-    limits = {name: _tolerance(expected[name].dtype, (spreads or {}).get(name, 0.0), storage) for name in differences}
+    limits = {name: tolerance(expected[name].dtype, storage, (spreads or {}).get(name, 0.0)) for name in differences}
     return {name: limits[name] for name, found in differences.items() if not found.rel_l2 <= limits[name]}
 
 
-def _tolerance(dtype: np.dtype, spread: float, storage: str) -> float:
+def tolerance(dtype: np.dtype, storage: str = "float32", spread: float = 0.0) -> float:
+    """What is allowed for an output of that type of a plan of that `storage` (see `hetpart.compiler.storage_of`)."""
     widened = min(SPREAD * spread, WIDEST_SPREAD)
     if dtype.kind != "f":
         return widened

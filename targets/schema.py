@@ -78,7 +78,8 @@ class OpenclCodegen:
         work_group: preferred local size (x, y, z).
         max_buffer_bytes: no single buffer may be larger (CL_DEVICE_MAX_MEM_ALLOC_SIZE).
         memory: where maps that only the GPU sees lie: ``buffer`` or ``image``.
-        storage: how they are stored: ``float32`` or ``float16``; kernels compute in float32 either way.
+        storage: how they are stored: ``float32`` or ``float16``; kernels compute in float32 either way. With
+            ``--precision fp16`` images are of float16 whatever this says, and maps in buffers are shared.
         max_kernel_us: no launch may be predicted to take longer, so that the GPU can draw the screen in between;
             longer kernels are launched in parts. 0 sets no bound.
         max_image: no image may be wider or higher (CL_DEVICE_IMAGE2D_MAX_WIDTH, _HEIGHT), in texels.

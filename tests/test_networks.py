@@ -17,8 +17,9 @@ from hetpart.compiler import Options
 from hetpart.report.compile import CompileReport
 from hetpart.report.trace import overlap_us
 from hetpart.runtime.session import Session
-from hetpart.verify import TOLERANCE
+from hetpart.verify import TOLERANCE, tolerance
 from tests.models import light_model, light_names
+from tests.test_precision import needs_float16
 
 QUICK = {
     ("squeezenet", "host"),
@@ -116,6 +117,27 @@ def test_quantised_networks_are_computed_in_integers_and_exactly(
     integers = [row.op for row in report.units if row.op.endswith("(int8)")]
     assert sum("Conv" in op for op in integers) > 15
     assert not any(row.op.startswith("Conv") for row in report.units if row.op not in integers)
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "strategy"),
+    [
+        ("squeezenet", "sd855", "gpu"),
+        *(
+            pytest.param(name, target, strategy, marks=(pytest.mark.slow, *marks))
+            for name in ("resnet18", "mobilenetv2", "mobilenetv3_small", "shufflenetv2", "inception_v1", "unet")
+            for target, strategy, marks in (("sd855", "gpu", ()), ("host", "heft", (needs_float16,)))
+        ),
+    ],
+)
+def test_networks_in_float16_are_right_on_both_processors(
+    name: str, target: str, strategy: str, tmp_path: Path
+) -> None:
+    report = compiled(name, target, tmp_path, precision="fp16", strategy=strategy)
+    assert "gpu" in {row.processor for row in report.units}
+    storage = "float16" if strategy == "gpu" else "float16-arithmetic"
+    for output, found in report.verify["outputs"].items():
+        assert 1e-5 < found["rel_l2"] <= tolerance(np.dtype(np.float32), storage), output
 
 
 @pytest.mark.slow

@@ -19,7 +19,8 @@ from hetpart.errors import HetpartError
 from hetpart.graph.layout import Blocked, Plain
 from hetpart.phases import Phases
 from hetpart.targets import load_target
-from hetpart.verify import HALF_TOLERANCE
+from hetpart.targets.schema import OpenclCodegen
+from hetpart.verify import tolerance
 
 FP16 = Options(precision="fp16")
 
@@ -77,26 +78,45 @@ def has_float16() -> bool:
     return target_isa(load_target("host")).half_arithmetic
 
 
+needs_float16 = pytest.mark.skipif(not has_float16(), reason="this processor has no float16 arithmetic")
+
+
 @pytest.mark.parametrize(
-    "target",
+    ("target", "strategy", "level"),
     [
-        "sd855",
-        pytest.param(
-            "host", marks=pytest.mark.skipif(not has_float16(), reason="this processor has no float16 arithmetic")
-        ),
+        ("sd855", "cpu", "O0"),
+        ("sd855", "cpu", "O1"),
+        ("sd855", "gpu", "O1"),
+        pytest.param("host", "cpu", "O1", marks=needs_float16),
+        pytest.param("host", "gpu", "O0", marks=needs_float16),
+        pytest.param("host", "heft", "O1", marks=needs_float16),
     ],
 )
-@pytest.mark.parametrize("level", ["O0", "O1"])
-def test_every_unit_is_right_in_float16(target: str, level: str, tmp_path: Path) -> None:
-    options = Options(precision="fp16", level=level)
+def test_every_unit_is_right_in_float16(target: str, strategy: str, level: str, tmp_path: Path) -> None:
+    """By a GPU, which computes in float32, within a tighter bound."""
+    options = Options(precision="fp16", strategy=strategy, level=level)
     report = build(network(), target, tmp_path / "out", options, verify="segments")
     assert report.precision == "fp16"
-    assert {row.processor for row in report.units} <= {"cpu", None}
+    wanted = {"heft": {"cpu", "gpu"}}.get(strategy, {strategy})
+    assert {row.processor for row in report.units} - {None} == wanted
+    if (target, strategy) == ("sd855", "gpu"):
+        assert {row.memory for row in report.units} == {"image", "buffer", ""}
+    storage = "float16" if strategy == "gpu" else "float16-arithmetic"
     for found in report.verify["outputs"].values():
-        assert 1e-5 < found["rel_l2"] <= HALF_TOLERANCE
+        assert 1e-5 < found["rel_l2"] <= tolerance(np.dtype(np.float32), storage)
     manifest = read_bundle(tmp_path / "out").manifest
-    assert (manifest.decision["precision"], manifest.decision["storage"]) == ("fp16", "float16-arithmetic")
+    assert (manifest.decision["precision"], manifest.decision["storage"]) == ("fp16", storage)
     assert {tensor.dtype for tensor in (*manifest.inputs, *manifest.outputs)} == {"float32"}
+
+
+def test_maps_cross_between_processors_as_they_are() -> None:
+    """Without private memory no unit changes the form of a map that is float16 already."""
+    decision = decide(network(), load_target("kirin990"), Options(precision="fp16", strategy="heft"), Phases())
+    assert set(decision.shared["Conv_0"].values()) == {"no private memory"}
+    assert not decision.problem.converters
+    costs = [decision.costs[unit]["gpu"].kernel_class for unit in decision.costs if unit.startswith("Conv")]
+    assert costs
+    assert not any(name.startswith("fp16") for name in costs)
 
 
 def test_maps_are_float16_in_blocks_of_eight_and_all_else_float32() -> None:
@@ -107,10 +127,14 @@ def test_maps_are_float16_in_blocks_of_eight_and_all_else_float32() -> None:
     assert {form.dtype for form in decision.assignment.layouts.values() if isinstance(form, Plain)} == {"float32"}
     classes = {cost.kernel_class for costs in decision.costs.values() for cost in costs.values()}
     assert {"fp16_conv", "fp16_depthwise", "conv_transpose"} <= classes
-    assert {v["gpu"].reason for name, v in decision.verdicts.items() if name in decision.costs} == {"fp16"}
+    assert all(decision.verdicts[name]["gpu"].runs for name in decision.costs)
+    gpu = decision.target.processor("gpu").codegen
+    assert isinstance(gpu, OpenclCodegen)
+    assert (gpu.memory, gpu.storage) == ("image", "float16")
 
 
-def test_a_bundle_holds_the_weights_of_convolutions_in_half_the_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["cpu", "gpu"])
+def test_a_bundle_holds_the_weights_of_convolutions_in_half_the_bytes(strategy: str, tmp_path: Path) -> None:
     weights = numpy_helper.from_array(np.random.default_rng(0).standard_normal((256, 256, 3, 3), np.float32), "w")
     graph = helper.make_graph(
         [helper.make_node("Conv", ["x", "w"], ["y"], strides=[2, 2])], "conv",
@@ -120,7 +144,8 @@ def test_a_bundle_holds_the_weights_of_convolutions_in_half_the_bytes(tmp_path: 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     sizes = {}
     for precision in ("fp32", "fp16"):
-        build(model, "sd855", tmp_path / precision, Options(precision=precision), verify="none")
+        options = Options(precision=precision, strategy=strategy)
+        build(model, "sd855", tmp_path / precision, options, verify="none")
         sizes[precision] = (tmp_path / precision / "weights.bin").stat().st_size
     assert sizes["fp16"] == pytest.approx(sizes["fp32"] / 2, rel=0.01)
 
@@ -149,11 +174,12 @@ def test_an_unknown_precision_is_refused() -> None:
     assert (error.code, error.hint) == ("bad-option", "choose from fp32, fp16")
 
 
-def test_weights_beyond_float16_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", ["cpu", "gpu"])
+def test_weights_beyond_float16_are_refused_before_anything_is_written(strategy: str, tmp_path: Path) -> None:
     model = network()
     point = next(tensor for tensor in model.graph.initializer if tensor.name == "point")
     point.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(point) * np.float32(1e6), "point"))
     with pytest.raises(HetpartError) as caught:
-        build(model, "sd855", tmp_path / "out", FP16)
+        build(model, "sd855", tmp_path / "out", Options(precision="fp16", strategy=strategy))
     assert caught.value.code == "float16-range"
     assert not list(tmp_path.iterdir())

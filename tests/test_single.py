@@ -68,6 +68,12 @@ def test_float16_halves_what_convolutions_take(squeezenet: onnx.ModelProto, own_
     assert "fp16_conv" in half.shares
 
 
+def test_a_gpu_computes_in_float32_whatever_is_stored(squeezenet: onnx.ModelProto, own_file: str) -> None:
+    full, half = (predict(squeezenet, own_file, processor="gpu", dtype=dtype) for dtype in ("fp32", "fp16"))
+    assert half.latency_us < full.latency_us
+    assert set(half.shares) <= set(full.shares)
+
+
 def test_a_quantised_model_is_priced_in_int8(squeezenet: onnx.ModelProto, own_file: str) -> None:
     found = predict(quantise(squeezenet), own_file, dtype="int8")
     assert "int8_conv" in found.shares
@@ -89,7 +95,7 @@ def test_what_the_processor_cannot_run_is_named() -> None:
         ({"engine": "ncnn"}, "unknown-engine"),
         ({"threads": 3}, "bad-threads"),
         ({"dtype": "int8"}, "unknown-dtype"),
-        ({"processor": "gpu", "dtype": "fp16"}, "unknown-dtype"),
+        ({"processor": "gpu", "dtype": "int8"}, "unknown-dtype"),
         ({"processor": "gpu", "memory": "buffer"}, "bad-option"),
         ({"processor": "npu"}, "unknown-processor"),
         ({"processor": "dsp"}, "no-costs"),

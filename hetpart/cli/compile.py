@@ -81,7 +81,7 @@ def compile_(
         Path | None, typer.Option(metavar="FILE", help="Measured times, see hetpart profile; estimates where it lacks.")
     ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="What the CPU computes in; fp16 also stores maps and weights so.")
+        Precision, typer.Option(help="fp16: maps and weights are stored in float16; the CPU computes so, too.")
     ] = Precision.FP32,
     cpu_fallback: Annotated[
         bool, typer.Option("--cpu-fallback", help="Add a plan that runs where OpenCL is missing.")

@@ -9,7 +9,7 @@ from typing import Any
 from hetpart.codegen.cpu import arguments
 from hetpart.codegen.names import symbol_of
 from hetpart.graph.assign import Assignment
-from hetpart.graph.layout import Blocked
+from hetpart.graph.layout import Blocked, Layout, Split
 from hetpart.kernels.kernel import Device, OpenclGenerator, Texture
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.select import KernelCall
@@ -39,7 +39,7 @@ class OpenclModule:
             private: values that it reads or writes in private memory, with their form there.
         """
         private = private or {}
-        spec = _privately(call, private)
+        spec = _in_vectors(_privately(call, private), self.device.lanes)
         packed = self._generate(spec).pack(spec, self.device, call.constants)
         textures = [isinstance(part, Texture) for part in packed]
         args = arguments(call, [part.data if isinstance(part, Texture) else part for part in packed])
@@ -57,6 +57,7 @@ class OpenclModule:
     def copy(self, copy: Copy, assignment: Assignment, private: Mapping[str, Blocked]) -> Invocation:
         """The invocation of a copy between the shared and the private form of a value."""
         own = private[copy.value]
+        spec: Spec
         if copy.kind == "in":
             spec = RepackSpec(assignment.layouts[copy.value], own)
             args: tuple[Argument, ...] = (Value(copy.value), Private(copy.value))
@@ -66,6 +67,7 @@ class OpenclModule:
         else:
             spec = RepackSpec(own, private[copy.whole], copy.channel)
             args = (Private(copy.value), Private(copy.whole))
+        spec = _in_vectors(spec, self.device.lanes)
         self._generate(spec)
         return self._invocation(spec, args)
 
@@ -114,7 +116,10 @@ def _privately(call: KernelCall, private: Mapping[str, Blocked]) -> Spec:
     spec = call.spec
     if not private:
         return spec
-    changes: dict[str, Any] = {"x": private.get(str(call.sources[0]), spec.inputs[0])}
+    inputs = tuple(
+        private.get(str(source), form) for source, form in zip(call.sources, spec.inputs, strict=False)
+    )  # what follows the inputs are operands
+    changes: dict[str, Any] = {"xs": inputs} if hasattr(spec, "xs") else {"x": inputs[0]}
     operands = getattr(spec, "operands", ())
     if operands:
         sources = call.sources[len(spec.inputs) :]
@@ -123,4 +128,20 @@ def _privately(call: KernelCall, private: Mapping[str, Blocked]) -> Spec:
             for source, form in zip(sources, operands, strict=True)
         )
     changes["out"] = private.get(call.outputs[0], spec.outputs[0])
+    return replace(spec, **changes)
+
+
+def _in_vectors(spec: Spec, lanes: int) -> Spec:
+    """`spec` with maps in wider blocks (the CPU's, in float16) seen as blocks of the device's vectors."""
+
+    def split(form: Layout) -> Layout:
+        return Split.of(form, lanes) if isinstance(form, Blocked) else form
+
+    changes: dict[str, Any] = {}
+    for name in ("x", "out"):
+        if hasattr(spec, name):
+            changes[name] = split(getattr(spec, name))
+    for name in ("xs", "operands"):
+        if forms := getattr(spec, name, ()):
+            changes[name] = tuple(map(split, forms))
     return replace(spec, **changes)

@@ -64,15 +64,16 @@ def roofline(todo: Work, processor: Processor, *, shared: bool = False) -> Cost:
         raise InternalError("no-cost-table", f"the target states no costs for {processor.name}")
     if todo.kernel_class == "view":
         return Cost(0.0, 0.0, "estimated", "launch", "view")
-    efficiency = table.efficiency[todo.kernel_class]
+    kernel_class = _class_there(todo, processor)
+    efficiency = table.efficiency[kernel_class]
     if shared:
-        efficiency = table.shared.get(todo.kernel_class, efficiency)
-    if todo.kernel_class in MEMORY_CLASSES:
+        efficiency = table.shared.get(kernel_class, efficiency)
+    if kernel_class in MEMORY_CLASSES:
         compute_us, bandwidth_share = 0.0, efficiency
     else:
         flops = 2 * todo.macs / todo.utilisation
         compute_us = flops / (table.peak_gflops * efficiency * 1e3)
-        bandwidth_share = table.efficiency["generic_memory"] if todo.kernel_class == "generic" else 1.0
+        bandwidth_share = table.efficiency["generic_memory"] if kernel_class == "generic" else 1.0
     memory_us = (todo.read_bytes + todo.write_bytes) / (table.bandwidth_gb_per_s * bandwidth_share * 1e3)
     busy_us = max(compute_us, memory_us)
     bound: Literal["compute", "memory", "launch"] = "compute" if compute_us >= memory_us else "memory"
@@ -81,7 +82,20 @@ def roofline(todo: Work, processor: Processor, *, shared: bool = False) -> Cost:
     parts = 1
     if isinstance(processor.codegen, OpenclCodegen) and processor.codegen.max_kernel_us:
         parts = max(1, math.ceil(busy_us / processor.codegen.max_kernel_us))
-    return Cost(parts * table.launch_us + busy_us, table.launch_us, "estimated", bound, todo.kernel_class)
+    return Cost(parts * table.launch_us + busy_us, table.launch_us, "estimated", bound, kernel_class)
+
+
+_HALF = {"conv": "fp16_conv", "conv1x1": "fp16_conv", "conv3x3": "fp16_conv", "depthwise": "fp16_depthwise"}
+"""What a CPU computes in float16, as classes of their own. A GPU computes in float32 whatever is stored."""
+
+
+def _class_there(todo: Work, processor: Processor) -> str:
+    if not todo.half:
+        return todo.kernel_class
+    codegen = processor.codegen
+    if isinstance(codegen, OpenclCodegen):  # Winograd's transform, which is in the share of conv3x3, is off
+        return "conv" if codegen.tile_items and todo.kernel_class == "conv3x3" else todo.kernel_class
+    return _HALF.get(todo.kernel_class, todo.kernel_class)
 
 
 def transfer_us(link: Link, size_bytes: int) -> float:

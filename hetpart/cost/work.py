@@ -21,9 +21,10 @@ class Work:
         macs: multiply-adds of its matrix products and convolutions; elementwise arithmetic is not counted.
         read_bytes: activations, weights and constants read; what a unit passes over twice counts twice.
         write_bytes: outputs written, halos included.
-        kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES`, `INT8_CLASSES`, `HALF_CLASSES` or
-            `MEMORY_CLASSES`; ``view`` moves nothing.
+        kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES`, `INT8_CLASSES` or `MEMORY_CLASSES`; ``view``
+            moves nothing.
         utilisation: share of vector lanes that compute valid channels; below 1 where the last block is partly spare.
+        half: whether it multiplies numbers that are stored in float16, weights too.
     """
 
     macs: int
@@ -31,6 +32,7 @@ class Work:
     write_bytes: int
     kernel_class: str
     utilisation: float = 1.0
+    half: bool = False
 
 
 def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = None) -> Work:
@@ -47,13 +49,13 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
         read = min(read, written + sum(_indices_bytes(value, graph) for value in unit.anchor.inputs[1:]))
     elif unit.kind == "channels":
         read = min(read, written)
-    kernel_class = _kernel_class(unit, macs, graph)
     return Work(
         macs=macs,
         read_bytes=read * _PASSES.get(unit.kind, 1),
         write_bytes=written,
-        kernel_class=_HALF.get(kernel_class, kernel_class) if half else kernel_class,
+        kernel_class=_kernel_class(unit, macs, graph),
         utilisation=_utilisation(unit, layouts) if macs else 1.0,
+        half=half,
     )
 
 
@@ -79,14 +81,13 @@ _CLASS_OF_KIND = {
 }
 
 
-_HALF = {"conv": "fp16_conv", "conv1x1": "fp16_conv", "conv3x3": "fp16_conv", "depthwise": "fp16_depthwise"}
-"""The classes that have kernels in float16 arithmetic."""
+HALF_KINDS = frozenset({"conv"})
+"""Kinds of units of which the CPU has kernels in float16 arithmetic."""
 
 
 def _half(unit: Unit, layouts: Mapping[str, Layout]) -> bool:
-    """Whether this is a convolution that multiplies float16; its weights are stored so."""
     layout = layouts.get(unit.outputs[0])
-    return unit.kind == "conv" and layout is not None and layout.dtype == "float16"
+    return unit.kind in HALF_KINDS and layout is not None and layout.dtype == "float16"
 
 
 def _kernel_class(unit: Unit, macs: int, graph: UnitGraph) -> str:

@@ -202,8 +202,8 @@ def _layouts(
     for value, kind in graph.types.items():
         if value in blocked:
             n, c, h, w = kind.shape
-            size = _narrow_block(c, kind.dtype) if _narrow_input(graph, value, block) else block
             dtype = "float16" if half and kind.dtype == "float32" else kind.dtype
+            size = _narrow_block(c, dtype) if _narrow_input(graph, value, dtype, block) else block
             layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()), dtype, fills.get(value, 0))
         elif not graph.is_constant(value) or value in graph.outputs:  # an output without elements is a constant
             layouts[value] = Plain(kind.shape, kind.dtype)
@@ -226,13 +226,13 @@ def _read_columns(unit: Unit, inputs: int, width: int) -> int:
     return -(-width // 4) * 4 if fours else width
 
 
-def _narrow_input(graph: UnitGraph, value: str, block: int) -> bool:
+def _narrow_input(graph: UnitGraph, value: str, dtype: str, block: int) -> bool:
     """Whether this is an image with few channels that only dense convolutions read: it gets a block of its own.
 
     Blocks of 4 stay: they are read as whole vectors, and an RGB image wastes little of them.
     """
-    maker, kind = graph.producer.get(value), graph.types[value]
-    if block <= 4 or _narrow_block(kind.shape[1], kind.dtype) >= block or maker is None:
+    maker, channels = graph.producer.get(value), graph.types[value].shape[1]
+    if block <= 4 or _narrow_block(channels, dtype) >= block or maker is None:
         return False
     if graph.units[maker].kind not in ("repack", "transpose"):
         return False
@@ -245,7 +245,7 @@ def _narrow_input(graph: UnitGraph, value: str, block: int) -> bool:
 
 
 def _narrow_block(channels: int, dtype: str) -> int:
-    """The least power of two that holds the channels; at least 2, or 4 bytes of quantised ones."""
+    """The least power of two that holds the channels; at least 2 of float32, else 4: 4 bytes, or a GPU's half4."""
     return max(2 if dtype == "float32" else 4, 1 << (channels - 1).bit_length())
 
 

@@ -9,7 +9,8 @@ Contract between kernels (every generator keeps it, on every processor):
 
 * a producer writes its whole interior **and fills its halo**, on every run (the arena reuses memory): with zero, or
   in a quantised map with its zero point, which stands for zero;
-* lanes of the last channel block beyond `c` hold unspecified values, and no consumer may let them reach a valid lane;
+* lanes of the last channel block beyond `c` hold unspecified values, in the halo too, and no consumer may let them
+  reach a valid lane;
 * a halo is never read as data except by convolutions and sums, for which zero is neutral.
 """
 
@@ -133,12 +134,21 @@ class Blocked:
         return self.halo.left + self.w + self.halo.right
 
     @property
+    def stored(self) -> Blocked:
+        """The form in memory."""
+        return self
+
+    @property
     def physical_shape(self) -> tuple[int, ...]:
         return (self.n, self.blocks, self.rows, self.columns, self.block)
 
     @property
     def size_bytes(self) -> int:
         return math.prod(self.physical_shape) * np.dtype(self.dtype).itemsize
+
+
+TEXEL = 4
+"""Channels of a texel."""
 
 
 @dataclass(frozen=True)
@@ -156,13 +166,40 @@ class Image(Blocked):
 
     @staticmethod
     def of(layout: Blocked, dtype: str = "float32", first: int = 0) -> Image:
-        """The image form of a map in blocks of four."""
-        return Image(layout.n, layout.c, layout.h, layout.w, layout.block, dtype=dtype, first=first)
+        """The image form of a map."""
+        return Image(layout.n, layout.c, layout.h, layout.w, TEXEL, dtype=dtype, first=first)
 
     @property
     def physical_shape(self) -> tuple[int, ...]:
         """(rows, columns, 4) of the part of the image that holds this map."""
         return (self.n * self.h, self.blocks * self.w, self.block)
+
+
+@dataclass(frozen=True)
+class Split(Blocked):
+    """A map in memory in blocks of ``parts * block`` channels, seen as blocks of `block`: a GPU's vectors are shorter.
+
+    Block k is part ``k % parts`` of the block ``k // parts`` in memory. Blocks beyond the last channel are spare lanes.
+    """
+
+    parts: int = 1
+
+    @staticmethod
+    def of(layout: Blocked, block: int) -> Blocked:
+        """`layout`, in blocks of at most `block` channels."""
+        if layout.block <= block:
+            return layout
+        n, c, h, w = layout.shape
+        return Split(n, c, h, w, block, layout.halo, layout.dtype, layout.fill, layout.block // block)
+
+    @property
+    def stored(self) -> Blocked:
+        n, c, h, w = self.shape
+        return Blocked(n, c, h, w, self.parts * self.block, self.halo, self.dtype, self.fill)
+
+    @property
+    def physical_shape(self) -> tuple[int, ...]:
+        return self.stored.physical_shape
 
 
 Layout = Plain | Blocked
@@ -189,6 +226,7 @@ def pack(array: np.ndarray, layout: Layout) -> np.ndarray:
     if isinstance(layout, Image):
         planes = pack(array, Blocked(n, c, h, w, layout.block, dtype=layout.dtype))
         return planes.transpose(0, 2, 1, 3, 4).reshape(layout.physical_shape)
+    layout = layout.stored
     out = np.full(layout.physical_shape, layout.fill, dtype=layout.dtype)
     channels = np.full((n, layout.blocks * layout.block, h, w), layout.fill, dtype=layout.dtype)
     channels[:, :c] = array
@@ -208,6 +246,7 @@ def unpack(stored: np.ndarray, layout: Layout) -> np.ndarray:
     if isinstance(layout, Image):
         planes = stored.reshape(n, h, layout.blocks, w, layout.block).transpose(0, 2, 1, 3, 4)
         return unpack(planes, Blocked(n, c, h, w, layout.block, dtype=layout.dtype))
+    layout = layout.stored
     top, left = layout.halo.top, layout.halo.left
     inner = stored.reshape(layout.physical_shape)[:, :, top : top + h, left : left + w]
     return np.ascontiguousarray(inner.transpose(0, 1, 4, 2, 3).reshape(n, -1, h, w)[:, :c])

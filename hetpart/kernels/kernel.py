@@ -44,6 +44,11 @@ class Device:
     max_image: int = 16384
     local_bytes: int = 0
 
+    @property
+    def lanes(self) -> int:
+        """float32 lanes of a vector: on a tile device a register (32 of them mean AVX-512, 16 AVX2), else a float4."""
+        return (16 if self.registers >= 32 else 8) if self.tile_items else 4
+
 
 @dataclass(frozen=True)
 class Launch:

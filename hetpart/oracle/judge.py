@@ -21,14 +21,11 @@ _EMITTED = frozenset({"cpu", "opencl"})
 """Processor kinds that hetpart generates code for: a view of what lies there is free."""
 
 
-def judge(unit: Unit, graph: UnitGraph, processor: Processor, *, half: bool = False) -> Verdict:
-    """Whether `unit` can run on `processor`: the first rule that applies decides, none means supported.
-
-    `half` says that the network computes in float16.
-    """
+def judge(unit: Unit, graph: UnitGraph, processor: Processor) -> Verdict:
+    """Whether `unit` can run on `processor`: the first rule that applies decides, none means supported."""
     if unit.kind == "view" and processor.kind in _EMITTED:
         return Verdict("supported", "ok", "a view moves no data")
-    verdict = first_match(RULES[processor.kind], Subject(unit, graph, processor, half))
+    verdict = first_match(RULES[processor.kind], Subject(unit, graph, processor))
     return verdict or Verdict("supported", "ok", "hetpart has a kernel for it")
 
 

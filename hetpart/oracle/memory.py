@@ -9,7 +9,7 @@ and lost the proof of optimality of both.
 from __future__ import annotations
 
 from hetpart.graph.assign import Assignment
-from hetpart.graph.layout import Blocked
+from hetpart.graph.layout import TEXEL, Blocked
 from hetpart.graph.units import Unit
 from hetpart.targets.schema import OpenclCodegen, Processor
 
@@ -31,7 +31,7 @@ def why_shared(unit: Unit, assignment: Assignment, processor: Processor) -> str:
     if unit.kind == "conv" and (reason := _part_groups(unit, assignment)):
         return reason
     for value, form in blocked.items():
-        if form.block != 4:
+        if form.block % TEXEL:
             return f"{value} is in blocks of {form.block}"
         if codegen.memory == "image" and (reason := _too_large(value, assignment, codegen.max_image)):
             return reason
@@ -44,7 +44,7 @@ def _part_groups(unit: Unit, assignment: Assignment) -> str:
     x, out = (assignment.layouts[value] for value in (unit.inputs[0], unit.outputs[0]))
     if group == 1 or not (isinstance(x, Blocked) and isinstance(out, Blocked)):
         return ""
-    if group == x.c == out.c or not (x.c // group % x.block or out.c // group % out.block):
+    if group == x.c == out.c or not (x.c // group % TEXEL or out.c // group % TEXEL):
         return ""
     return f"{group} groups that are no whole channel blocks"
 
@@ -53,7 +53,9 @@ def _too_large(value: str, assignment: Assignment, limit: int) -> str:
     """The image that would hold `value`, or the whole that it is a part of."""
     for part in (value, assignment.root(value)[0]):
         form = assignment.layouts[part]
-        if isinstance(form, Blocked) and max(form.blocks * form.w, form.n * form.h) > limit:
-            width, height = form.blocks * form.w, form.n * form.h
+        if not isinstance(form, Blocked):
+            continue
+        width, height = -(-form.c // TEXEL) * form.w, form.n * form.h
+        if max(width, height) > limit:
             return f"{part} needs an image of {width} x {height}; the device allows {limit}"
     return ""

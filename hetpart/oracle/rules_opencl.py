@@ -1,4 +1,4 @@
-"""Rules for OpenCL devices: hetpart's own kernels, float32 only."""
+"""Rules for OpenCL devices: hetpart's own kernels, which compute in float32, whatever their maps are stored in."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ def _no_kernel(at: Subject) -> str | None:
     if at.unit.kind != "other":
         return None
     return f"hetpart has no OpenCL kernel for {at.unit.op}"
-
-
-def _half(at: Subject) -> str | None:
-    return "in float16 the whole network runs on the CPU: its maps have blocks that no GPU reads" if at.half else None
 
 
 def _not_float32(at: Subject) -> str | None:
@@ -45,7 +41,6 @@ _REWRITE = "express it as convolution, product, pooling or elementwise operators
 
 RULES = (
     *SIZES,
-    Rule("fp16", "unsupported", _half, "compile with --precision fp32", "hetpart.graph.assign: blocks in float16"),
     Rule("no-opencl-kernel", "unsupported", _no_kernel, _REWRITE, "hetpart.kernels.opencl"),
     Rule("dtype", "unsupported", _not_float32, "only float32 units can go to the GPU", "hetpart.kernels.opencl"),
     Rule(

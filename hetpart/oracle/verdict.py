@@ -38,12 +38,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a rule looks at; `half` is that of `hetpart.oracle.judge`."""
+    """What a rule looks at."""
 
     unit: Unit
     graph: UnitGraph
     processor: Processor
-    half: bool = False
 
     def tensors(self) -> Iterator[tuple[str, TensorType]]:
         """Name and type of every activation that the unit reads or writes."""

@@ -185,7 +185,8 @@ class _Builder:
                     whole = self.assignment.layouts[root]
                     if not isinstance(whole, Blocked):
                         raise InternalError("layout-form", "only a map can lie in an image", node=root)
-                    shape = ImageShape(whole.blocks * whole.w, whole.n * whole.h, form.dtype)
+                    height, width, _ = Image.of(whole).physical_shape
+                    shape = ImageShape(width, height, form.dtype)
                     first = stays[root].first if root in stays else index
                     stays[root] = Stay(root, shape, first, index)
         return list(stays.values())

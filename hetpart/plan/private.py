@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
 from hetpart.graph.inplace import ALIGNMENT
-from hetpart.graph.layout import Blocked, Image
+from hetpart.graph.layout import TEXEL, Blocked, Image
 from hetpart.plan.placed import Placed
 
 
@@ -155,13 +155,13 @@ class _Finder:
             self.borders.layouts[value] = replace(layout, dtype=self.storage)
 
     def _root(self, value: str) -> tuple[str, int]:
-        """The value whose private memory holds `value`, and the channel block at which it begins there."""
+        """The value whose private memory holds `value`, and the block of four channels at which it begins there."""
         first = 0
         while (part := self.assignment.slices.get(value)) is not None and part.whole not in self.apart:
             whole = self.assignment.layouts[part.whole]
             if not isinstance(whole, Blocked) or value not in dict(self._parts(part.whole)):
                 break
-            first += part.offset // (whole.size_bytes // whole.blocks)
+            first += part.offset // (whole.size_bytes // whole.blocks) * whole.block // TEXEL
             value = part.whole
         return value, first
 

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hetpart.build import build
 from hetpart.compiler import Options
-from hetpart.verify import TOLERANCE
+from hetpart.verify import HALF_STORAGE_TOLERANCE, HALF_TOLERANCE, TOLERANCE
+from tests.test_precision import needs_float16
 
 
 class Network:
@@ -115,11 +116,13 @@ def networks(draw: st.DrawFn) -> onnx.ModelProto:
     return network.model()
 
 
-def check(model: onnx.ModelProto, strategy: str, target: str) -> None:
+def check(model: onnx.ModelProto, strategy: str, target: str, precision: str = "fp32") -> None:
     onnx.checker.check_model(model, full_check=True)
+    options = Options(strategy=strategy, precision=precision)
     with tempfile.TemporaryDirectory() as folder:
-        report = build(model, target, Path(folder) / "bundle", Options(strategy=strategy), verify="segments")
-    assert all(found["rel_l2"] <= TOLERANCE for found in report.verify["outputs"].values())
+        report = build(model, target, Path(folder) / "bundle", options, verify="segments")
+    limit = {"fp32": TOLERANCE, "fp16": HALF_TOLERANCE if strategy != "gpu" else HALF_STORAGE_TOLERANCE}[precision]
+    assert all(found["rel_l2"] <= limit for found in report.verify["outputs"].values())
 
 
 def examples(count: int) -> settings:
@@ -140,6 +143,24 @@ def test_random_networks(model: onnx.ModelProto, strategy: str) -> None:
 def test_random_networks_in_a_phones_layout(model: onnx.ModelProto, strategy: str) -> None:
     """With ``gpu`` they are in images, with converters at the borders."""
     check(model, strategy, "sd855")
+
+
+HALF = [("gpu", "sd855"), pytest.param("heft", "host", marks=needs_float16)]
+
+
+@pytest.mark.parametrize(("strategy", "target"), HALF)
+@examples(2)
+@given(model=networks())
+def test_random_networks_in_float16(model: onnx.ModelProto, strategy: str, target: str) -> None:
+    check(model, strategy, target, "fp16")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "target"), HALF)
+@examples(40)
+@given(model=networks())
+def test_many_random_networks_in_float16(model: onnx.ModelProto, strategy: str, target: str) -> None:
+    check(model, strategy, target, "fp16")
 
 
 @pytest.mark.slow

@@ -42,10 +42,20 @@ def test_the_bundle_is_right_under_emulation(name: str, strategy: str, processor
 
 
 @pytest.mark.emulated
-@pytest.mark.parametrize("name", ["squeezenet", "mobilenetv2", pytest.param("resnet18", marks=pytest.mark.slow)])
-def test_float16_is_right_under_emulation(name: str, tmp_path: Path) -> None:
-    report = build(build_model(name), "sd855", tmp_path / "bundle", Options(precision="fp16"), verify="emulate")
+@pytest.mark.parametrize(
+    ("name", "strategy"),
+    [
+        ("squeezenet", "cpu"),
+        ("mobilenetv2", "cpu"),
+        pytest.param("resnet18", "cpu", marks=pytest.mark.slow),
+        pytest.param("squeezenet", "gpu", marks=pytest.mark.slow),
+    ],
+)
+def test_float16_is_right_under_emulation(name: str, strategy: str, tmp_path: Path) -> None:
+    options = Options(precision="fp16", strategy=strategy)
+    report = build(build_model(name), "sd855", tmp_path / "bundle", options, verify="emulate")
     assert "emulation" in report.verify["how"]
+    assert {row.processor for row in report.units if row.processor} == {strategy}
     for output, found in report.verify["outputs"].items():
         assert 1e-5 < found["rel_l2"] <= HALF_TOLERANCE, output
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from examples.zoo import build
 from hetpart.compiler import Options, prepare
 from hetpart.graph.assign import Assignment, assign
+from hetpart.graph.layout import Blocked, Image, Layout, Split
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.select import select
-from hetpart.kernels.spec import ConcatSpec
 from hetpart.oracle import why_shared
 from hetpart.phases import Phases
 from hetpart.targets import load_target
 from hetpart.targets.schema import OpenclCodegen, Processor
-from tests.kernels.opencl.conftest import in_memory
 from tests.unit_graphs import units_of
 
 SD855 = load_target("sd855")
@@ -67,10 +67,15 @@ def test_without_private_memory() -> None:
     assert set(reasons(SD855.host).values()) == {"no private memory"}
 
 
+def image(form: Layout) -> Layout:
+    return Image.of(form, form.dtype) if isinstance(form, Blocked) else form
+
+
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("network", ["mobilenetv3_small", "shufflenetv2", "fast_style_transfer", "unet"])
-def test_generators_make_what_the_rule_promises(network: str) -> None:
+def test_generators_make_what_the_rule_promises(network: str, half: bool) -> None:
     units, _ = prepare(build(network), Options(), Phases())
-    found = assign(units, 4)
+    found = assign(units, 4, half=half)
     device = Device(False, 16, (8, 8, 1))
     made = 0
     for unit in found.graph:
@@ -78,8 +83,11 @@ def test_generators_make_what_the_rule_promises(network: str) -> None:
             continue
         for call in select(unit, found):
             spec = call.spec
-            assert not isinstance(spec, ConcatSpec)
-            moved = in_memory(spec, "image-float32")
+            inputs = tuple(image(form) for form in spec.inputs)
+            forms: dict[str, Any] = {"xs": inputs} if hasattr(spec, "xs") else {"x": inputs[0]}
+            if operands := getattr(spec, "operands", ()):
+                forms["operands"] = tuple(Split.of(form, 4) for form in operands)
+            moved = replace(spec, out=image(spec.outputs[0]), **forms)  # every such spec has these fields
             assert "image2d_t" in generator(moved).source(moved, device, "k")
             made += 1
     assert made > 10

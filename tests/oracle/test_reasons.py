@@ -40,7 +40,6 @@ EXAMPLES: dict[tuple[str, str, int], tuple[str, dict[str, np.ndarray], str | Non
     ("cpu", "generic-kernel", 0): (CUMSUM, {"axis": np.array(1)}, None),
     ("opencl", "empty-tensor", 0): (EMPTY, {}, None),
     ("opencl", "too-large", 0): (HUGE, {}, None),
-    ("opencl", "fp16", 0): (CUMSUM, {"axis": np.array(1)}, None),
     ("opencl", "no-opencl-kernel", 0): (CUMSUM, {"axis": np.array(1)}, None),
     ("opencl", "dtype", 0): ("g (int64[2,3] x) => (y) { y = Transpose<perm=[1,0]>(x) }", {}, None),
     ("opencl", "buffer-too-large", 0): ("g (float[1,64,2048,2100] x) => (y) { y = Relu(x) }", {}, None),
@@ -78,7 +77,7 @@ def test_the_rule_decides_and_the_verdict_is_complete(key: tuple[str, str, int],
     (unit,) = graph
     unit = replace(unit, kind=unit_kind or unit.kind)
     (processor,) = (p for p in TARGET.processors if p.kind == key[0])
-    verdict = judge(unit, graph, processor, half=key[1] == "fp16")
+    verdict = judge(unit, graph, processor)
     assert verdict.rule is rule
     assert (verdict.level, verdict.reason, verdict.hint) == (rule.level, rule.reason, rule.hint)
     assert verdict.level in ("unsupported", "degraded")

@@ -28,11 +28,12 @@ from hetpart.kernels.cpu.emit import (
     range_kernel,
     view,
 )
-from hetpart.kernels.cpu.packing import as_stored, pack_bias, pack_tiles
+from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
 from hetpart.kernels.cpu.steps import finish, is_long
 from hetpart.kernels.cpu.tiles import divisor, each_piece
 from hetpart.kernels.cpu.vectors import Accumulators, cast, operand_vector, vector, zeros
 from hetpart.kernels.cpu.winograd_plan import WinogradPlan
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 

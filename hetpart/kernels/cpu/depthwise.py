@@ -23,10 +23,11 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.conv_plan import HALF_LONGEST
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode, range_kernel, zero_halo
-from hetpart.kernels.cpu.packing import as_stored, pack_bias
+from hetpart.kernels.cpu.packing import pack_bias
 from hetpart.kernels.cpu.steps import finish
 from hetpart.kernels.cpu.tiles import each_piece, even_runs
 from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, splat, vector, zeros
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hetpart.errors import HetpartError
 from hetpart.kernels.cpu.tiles import Run
+from hetpart.kernels.half import as_stored
 
 
 def pack_tiles(w: np.ndarray, tiles: Sequence[Run], lanes: int) -> np.ndarray:
@@ -32,22 +32,3 @@ def pack_bias(constants: Mapping[str, np.ndarray], size: int, dtype: str = "floa
         return ()
     b = np.asarray(constants["b"], np.float32).reshape(-1)
     return (as_stored(np.pad(b, (0, size - len(b))), dtype),)
-
-
-def as_stored(constants: np.ndarray, dtype: str) -> np.ndarray:
-    """float32 constants as `dtype`.
-
-    Raises:
-        HetpartError: ``float16-range`` if a finite number becomes infinite.
-    """
-    if constants.dtype == dtype:
-        return constants
-    with np.errstate(over="ignore"):
-        stored = constants.astype(dtype)
-    if np.any(np.isinf(stored) & np.isfinite(constants)):
-        largest = float(np.abs(constants[np.isfinite(constants)]).max())
-        raise HetpartError(
-            "float16-range", f"a weight of {largest:.3g} is beyond float16, which ends at 65504",
-            hint="compile without --precision fp16",
-        )  # fmt: skip
-    return stored

@@ -77,17 +77,10 @@ GENERATORS: dict[type[Spec], OpenclGenerator] = {
 _MOVES_DATA = (ConcatSpec, TransposeSpec)
 
 _HALF = (
-    ChannelsSpec,
-    ConvSpec,
-    EltwiseSpec,
-    GlobalPoolSpec,
-    InstanceNormSpec,
-    PadSpec,
-    PoolSpec,
-    RepackSpec,
-    ResizeSpec,
-)
-"""Specs whose maps may be stored in float16 and in images; they compute in float32 all the same."""
+    ChannelsSpec, ConvSpec, ConvTransposeSpec, EltwiseSpec, GlobalPoolSpec, InstanceNormSpec, PadSpec, PoolSpec,
+    RepackSpec, ResizeSpec,
+)  # fmt: skip
+"""Specs whose maps may be stored in float16; they compute in float32 all the same."""
 
 
 def generator(spec: Spec) -> OpenclGenerator:

@@ -6,11 +6,13 @@ float32 or float16, or in an image; kernels compute in float32, and nothing but 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hetpart.errors import InternalError
-from hetpart.graph.layout import Blocked, Image
-from hetpart.kernels.opencl.text import SAMPLER, affine, const_in, indent, loop, result, vector
+from hetpart.graph.layout import Blocked, Image, Split
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import SAMPLER, affine, const_in, indent, loop, vector
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,35 @@ def named(at: Position) -> tuple[Position, list[str]]:
     return Position("image", "block", at.row, at.column), lines
 
 
-def strides(layout: Blocked) -> tuple[int, int, int, int]:
-    """Vectors from one image, block, row and column to the next."""
-    plane = layout.rows * layout.columns
-    return layout.blocks * plane, plane, layout.columns, 1
+def strides(layout: Blocked) -> tuple[int, int, int]:
+    """Vectors from one image, row and column to the next."""
+    column = layout.stored.block // layout.block
+    return layout.stored.blocks * layout.rows * layout.columns * column, layout.columns * column, column
+
+
+def block_terms(layout: Blocked, numbers: Sequence[str], scale: int = 1) -> list[tuple[str, int]]:
+    """Terms of the offset of the channel block whose number is the sum of `numbers`, in 1 / `scale` vectors."""
+    plane = layout.rows * layout.columns * scale
+    if not isinstance(layout, Split):
+        return [(number, plane) for number in numbers]
+    number = affine([(number, 1) for number in numbers])
+    if number.isdecimal():
+        whole, part = (str(place) for place in divmod(int(number), layout.parts))
+    else:
+        whole, part = f"({number}) / {layout.parts}", f"({number}) % {layout.parts}"
+    return [(whole, plane * layout.parts), (part, scale)]
 
 
 def index(layout: Blocked, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
     """Index of the vector at `at`, moved by `shift` blocks, rows and columns."""
-    image, block, row, column = strides(layout)
-    origin = layout.halo.top * row + layout.halo.left
-    moved = shift[0] * block + shift[1] * row + shift[2] * column
-    return affine([(at.image, image), (at.block, block), (at.row, row), (at.column, column)], origin + moved)
+    return _index(layout, at, (at.block, str(shift[0])), shift[1:])
+
+
+def _index(layout: Blocked, at: Position, blocks: Sequence[str], shift: tuple[int, ...] = (0, 0)) -> str:
+    image, row, column = strides(layout)
+    origin = (layout.halo.top + shift[0]) * row + (layout.halo.left + shift[1]) * column
+    terms = [(at.image, image), *block_terms(layout, blocks), (at.row, row), (at.column, column)]
+    return affine(terms, origin)
 
 
 def texel(layout: Image, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
@@ -53,37 +72,26 @@ def argument(name: str, layout: Blocked, *, written: bool = False) -> str:
     """Declaration of the argument through which a kernel reads, or writes, a map."""
     if isinstance(layout, Image):
         return f"{'__write_only' if written else '__read_only'} image2d_t {name}"
-    if layout.dtype == "float16":
-        return f"__global {'' if written else 'const '}half* restrict {name}"
-    return result(name, layout.block) if written else const_in(name, layout.block)
+    return Stored(layout.dtype, layout.block).argument(name, written=written)
 
 
 def load(name: str, layout: Blocked, at: Position, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
     """The vector at `at`, moved by `shift` blocks, rows and columns."""
     if isinstance(layout, Image):
         return f"read_imagef({name}, {SAMPLER}, {texel(layout, at, shift)})"
-    if layout.dtype == "float16":
-        return f"vload_half{layout.block}({index(layout, at, shift)}, {name})"
-    return f"{name}[{index(layout, at, shift)}]"
+    return Stored(layout.dtype, layout.block).read(name, index(layout, at, shift))
 
 
 def store(name: str, layout: Blocked, at: Position, value: str, shift: tuple[int, int, int] = (0, 0, 0)) -> str:
     """The statement that writes a vector there."""
     if isinstance(layout, Image):
         return f"write_imagef({name}, {texel(layout, at, shift)}, {value});"
-    return _put(name, layout, index(layout, at, shift), value)
-
-
-def _put(name: str, layout: Blocked, number: str, value: str) -> str:
-    """The statement that writes the vector with that number to a buffer."""
-    if layout.dtype == "float16":
-        return f"vstore_half{layout.block}({value}, {number}, {name});"
-    return f"{name}[{number}] = {value};"
+    return Stored(layout.dtype, layout.block).write(name, index(layout, at, shift), value)
 
 
 def describe(layout: Blocked) -> str:
     """Size and blocking of a map, for a kernel's comment."""
-    where = " in an image" if isinstance(layout, Image) else f" in blocks of {layout.block}"
+    where = " in an image" if isinstance(layout, Image) else f" in blocks of {layout.stored.block}"
     stored = f" of {layout.dtype}" if layout.dtype != "float32" else ""
     return f"{layout.n} x {layout.c} x {layout.h} x {layout.w}{where}{stored}"
 
@@ -130,7 +138,7 @@ class Operand:
         lanes = self.layout.block
         if isinstance(self.layout, Image) or self.layout.dtype == "float16":
             return f"({vector(lanes)})({load(self.name, self.layout, place, moved)}.s0)"
-        image, _, row, column = (step * lanes for step in strides(self.layout))
+        image, row, column = (step * lanes for step in strides(self.layout))
         origin = (self.layout.halo.top + moved[1]) * row + (self.layout.halo.left + moved[2]) * column
         lane0 = affine([(place.image, image), (place.row, row), (place.column, column)], origin)
         return f"({vector(lanes)})({self.name}[{lane0}])"
@@ -162,10 +170,9 @@ def clear_halo(out: Blocked, at: Position, blocks: int, rows: int, columns: int,
     x0, x1 = _extended(at.column, columns, out.w, halo.left, halo.right)
 
     def clear(block: str) -> list[str]:
-        target = index(out, Position(at.image, at.block, "line", "place"))
-        if block != "0":
-            target += f" + {block} * {strides(out)[1]}"
-        return [f"if ({in_halo}) {_put(name, out, target, f'({vector(out.block)})(0.0f)')}"]
+        number = _index(out, Position(at.image, at.block, "line", "place"), (at.block, block))
+        zeros = Stored(out.dtype, out.block).write(name, number, f"({vector(out.block)})(0.0f)")
+        return [f"if ({in_halo}) {zeros}"]
 
     lines = [
         f"for (int line = {y0}; line < {y1}; line++)",

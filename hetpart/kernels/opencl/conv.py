@@ -87,6 +87,6 @@ def _contraction(spec: ConvSpec) -> Contraction:
     block = spec.out.block
     if spec.group == 1 or not (spec.x.c // spec.group % block or spec.out.c // spec.group % block):
         return direct_image if isinstance(spec.x, Image) else direct
-    if any(isinstance(form, Image) or form.dtype != "float32" for form in (spec.x, spec.out)):
+    if any(isinstance(form, Image) for form in (spec.x, spec.out)):
         raise InternalError("kernel-layout", f"groups within channel blocks are read from buffers, not from {spec.x}")
     return grouped

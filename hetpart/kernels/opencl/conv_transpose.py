@@ -11,13 +11,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from hetpart.errors import InternalError
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.kernel import Device, Launch
-from hetpart.kernels.opencl import tiles
+from hetpart.kernels.opencl import direct, tiles
 from hetpart.kernels.opencl.blocked import Position, clear_halo, strides
 from hetpart.kernels.opencl.conv_parts import convolution_kernel, pack_bias, start_sums, store_sums
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.grouped import Groups
-from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, vector
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import affine, for_range, indent, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvTransposeSpec
 
@@ -40,9 +42,8 @@ def source(spec: ConvTransposeSpec, device: Device, symbol: str) -> str:
         *store_sums(spec, tile, at, symbol, column_step=spec.strides[1]),
         *clear,
     ]
-    return convolution_kernel(
-        spec, tile.describe, "transposed convolution", (const_in("x"), const_in("w", spec.out.block)), body, symbol
-    )
+    reads = Stored(spec.x.dtype).argument("x"), direct.weights(spec).argument("w")
+    return convolution_kernel(spec, tile.describe, "transposed convolution", reads, body, symbol)
 
 
 def launch(spec: ConvTransposeSpec, device: Device) -> Launch:
@@ -56,7 +57,8 @@ def pack(spec: ConvTransposeSpec, device: Device, constants: Mapping[str, np.nda
     w = constants["w"].astype(np.float32).reshape(spec.group, groups.inputs, groups.outputs, *spec.kernel)
     arranged = groups.arrange(w.transpose(0, 2, 1, 3, 4).reshape(spec.out.c, groups.inputs, *spec.kernel))
     stacked = arranged.reshape(-1, tile.blocks, *arranged.shape[1:])
-    return (np.ascontiguousarray(stacked.transpose(0, 4, 5, 2, 3, 1, 6)), *pack_bias(spec, constants))
+    packed = as_stored(stacked.transpose(0, 4, 5, 2, 3, 1, 6), spec.x.dtype)
+    return (packed, *pack_bias(spec, constants))
 
 
 def _groups(spec: ConvTransposeSpec) -> Groups:
@@ -109,7 +111,8 @@ def _locate(spec: ConvTransposeSpec, tile: Tile) -> tuple[list[str], Position]:
 
 def _contract(spec: ConvTransposeSpec, tile: Tile, at: Position) -> list[str]:
     groups, block = _groups(spec), spec.out.block
-    image, plane, row, column = (stride * block for stride in strides(spec.x))
+    pixels, weights = Stored(spec.x.dtype), direct.weights(spec)
+    image, row, column = (stride * block for stride in strides(spec.x))
     (kh, kw), (sy, sx), (dy, dx), (top, left, _, _) = spec.kernel, spec.strides, spec.dilations, spec.pads
     form = vector(block)
     per_tap = groups.most * groups.inputs * tile.blocks
@@ -117,27 +120,27 @@ def _contract(spec: ConvTransposeSpec, tile: Tile, at: Position) -> list[str]:
 
     def tap(ky: str, kx: str) -> list[str]:
         origin = spec.x.halo.top * row + spec.x.halo.left * column
-        pixel = affine([(at.image, image), ("from_row", row), ("from_column", column)], origin)
-        first_weight = affine([(tiles.stack(at, tile), kh * kw * per_tap), (ky, kw * per_tap), (kx, per_tap)])
+        pixel = [(at.image, image), ("from_row", row), ("from_column", column)]
+        first_weight = [(tiles.stack(at, tile), kh * kw * per_tap), (ky, kw * per_tap), (kx, per_tap)]
         lines = [
             f"const int reach = phase + {left} - {affine([(kx, dx)])};",
             *([f"if (reach % {sx} != 0) continue;"] if sx > 1 else []),
             f"const int from_column = start + reach / {sx};",
-            f"__global const float* pixel = x + {pixel};",
-            f"__global const {form}* weights = w + {first_weight};",
+            pixels.pointer("pixel", "x", pixel, origin),
+            weights.pointer("weights", "w", first_weight),
         ]
         if sticks_out:
             lines += [
                 f"const int inside{p} = from_column + {p} >= 0 && from_column + {p} < {spec.x.w};"
                 for p in range(tile.pixels)
             ]
-        body = [f"const {form} w{r} = weights[{r}];" for r in range(tile.blocks)]
+        body = [f"const {form} w{r} = {weights.read('weights', r)};" for r in range(tile.blocks)]
         for p in range(tile.pixels):
-            value = f"pixel[{affine([('channel', 1)], p * column)}]"
+            value = pixels.read("pixel", affine([("channel", 1)], p * column))
             body.append(f"const float x{p} = {f'inside{p} ? {value} : 0.0f' if sticks_out else value};")
             body += [groups.add(f"sum{r}_{p}", f"x{p} * w{r}") for r in range(tile.blocks)]
-        body.append(f"weights += {tile.blocks};")
-        return [*lines, *groups.over_channels(plane // block, body)]
+        body.append(weights.advance("weights", tile.blocks))
+        return [*lines, *groups.over_channels(spec.x.rows * spec.x.columns, body)]
 
     def kernel_row(ky: str) -> list[str]:
         return [

@@ -8,10 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from hetpart.graph.layout import Image
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.kernel import Device, Packed, Texture
-from hetpart.kernels.opencl import tiles, window
-from hetpart.kernels.opencl.blocked import Position, argument, strides
-from hetpart.kernels.opencl.text import SAMPLER, affine, const_in, loop, vector
+from hetpart.kernels.opencl import direct, tiles, window
+from hetpart.kernels.opencl.blocked import Position, argument, block_terms, strides
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import SAMPLER, affine, loop, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvSpec
 
@@ -27,7 +29,7 @@ def x_argument(spec: ConvSpec, device: Device) -> str:
 def w_argument(spec: ConvSpec, device: Device, tile: Tile) -> str:
     if _textured(spec, device):
         return "__read_only image2d_t w"
-    return "__global const half* restrict w" if spec.x.dtype == "float16" else const_in("w", spec.out.block)
+    return direct.weights(spec).argument("w")
 
 
 def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
@@ -38,7 +40,7 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
         if _textured(spec, device):
             return f"read_imagef(w, {SAMPLER}, (int2)({affine([(ky, kw), (kx, 1)])}, {at.block}))"
         number = affine([(at.block, kh * kw), (ky, kw), (kx, 1)])
-        return f"vload_half{x.block}({number}, w)" if x.dtype == "float16" else f"w[{number}]"
+        return direct.weights(spec).read("w", number)
 
     if isinstance(x, Image):
 
@@ -52,23 +54,20 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
             *loop("ky", kh, lambda ky: [*window.rows(spec, at, ky, tile), *loop("kx", kw, lambda kx: tap(ky, kx))]),
         ]
 
-    image, block, row, column = strides(x)
+    pixels = Stored(x.dtype, x.block)
+    image, row, column = strides(x)
     (sy, sx), (dy, dx) = spec.strides, spec.dilations
     origin = (x.halo.top - spec.pads[0]) * row + (x.halo.left - spec.pads[1]) * column
-    start = [(at.image, image), (at.block, block), (at.row, sy * row), (at.column, sx * column)]
+    start = [(at.image, image), *block_terms(x, (at.block,)), (at.row, sy * row), (at.column, sx * column)]
 
     def in_buffer(ky: str, kx: str) -> list[str]:
         lines = [f"const {form} weight = {weight(ky, kx)};"]
         for number, y, u in tile.each_pixel():
             offset = affine([(ky, dy * row), (kx, dx * column)], y * sy * row + u * sx * column)
-            read = f"vload_half{x.block}({offset}, pixel)" if x.dtype == "float16" else f"pixel[{offset}]"
-            lines.append(f"sum0_{number} += {read} * weight;")
+            lines.append(f"sum0_{number} += {pixels.read('pixel', offset)} * weight;")
         return lines
 
-    if x.dtype == "float16":
-        pointer = f"__global const half* pixel = x + {affine([(n, s * x.block) for n, s in start], origin * x.block)};"
-    else:
-        pointer = f"__global const {form}* pixel = x + {affine(start, origin)};"
+    pointer = pixels.pointer("pixel", "x", start, origin)
     return [pointer, *loop("ky", kh, lambda ky: loop("kx", kw, lambda kx: in_buffer(ky, kx)))]
 
 
@@ -77,7 +76,7 @@ def pack(spec: ConvSpec, device: Device, tile: Tile, w: np.ndarray) -> Packed:
     padded = np.zeros((spec.out.blocks * spec.out.block, *spec.kernel), np.float32)
     padded[: spec.out.c] = w[:, 0]
     blocks = padded.reshape(spec.out.blocks, spec.out.block, *spec.kernel).transpose(0, 2, 3, 1)
-    packed = np.ascontiguousarray(blocks.astype(spec.x.dtype))
+    packed = as_stored(blocks, spec.x.dtype)
     if _textured(spec, device):
         return Texture(packed.reshape(spec.out.blocks, -1, spec.out.block))
     return packed

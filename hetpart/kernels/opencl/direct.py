@@ -16,12 +16,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import tiles
-from hetpart.kernels.opencl.blocked import Position, argument, strides
-from hetpart.kernels.opencl.text import AHEAD, affine, const_in, for_range, indent, loop, prefetch, vector
+from hetpart.kernels.opencl.blocked import Position, argument, block_terms, strides
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import AHEAD, affine, for_range, indent, loop, prefetch, vector
 from hetpart.kernels.opencl.tiles import Tile
-from hetpart.kernels.spec import ConvSpec
+from hetpart.kernels.spec import ConvSpec, ConvTransposeSpec
 
 STREAMED = 8
 """Tiles of a map up to which a tile device asks for weights in advance; with more, most of them are in a cache."""
@@ -32,11 +34,11 @@ def tile(spec: ConvSpec, device: Device) -> Tile:
 
 
 def x_argument(spec: ConvSpec, device: Device) -> str:
-    return const_in("x") if device.tile_items else argument("x", spec.x)
+    return Stored(spec.x.dtype).argument("x") if device.tile_items else argument("x", spec.x)
 
 
 def w_argument(spec: ConvSpec, device: Device, tile: Tile) -> str:
-    return "__global const half* restrict w" if _half(spec) else const_in("w", spec.out.block)
+    return weights(spec).argument("w")
 
 
 def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
@@ -48,8 +50,8 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
         lines.append(f"const int first = {at.block} / {out_blocks(spec)} * {whole};  // input block of the group")
         first = "first"
 
-    form = "float" if device.tile_items else "half" if _half(spec) else vector(x_block)
-    scale = x_block if form in ("float", "half") else 1
+    pixels = Stored(spec.x.dtype, 1 if device.tile_items else x_block)
+    scale = x_block if pixels.form in ("float", "half") else 1
     kh, kw = spec.kernel
 
     def over_taps(number: str, multiply: list[str]) -> list[str]:
@@ -57,7 +59,7 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
 
         def tap(ky: str, kx: str) -> list[str]:
             offset = _pixel(spec, at, (first, number), ky, kx, scale)
-            return [f"__global const {form}* pixel = x + {offset};", *multiply]
+            return [f"__global const {pixels.form}* pixel = x + {offset};", *multiply]
 
         return loop("ky", kh, lambda ky: loop("kx", kw, lambda kx: tap(ky, kx)))
 
@@ -69,8 +71,7 @@ def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[s
         return [*lines, *scoped(loop("k", whole + (rest > 0), lambda k: [*declare, *over_taps(k, body)]))]
 
     def read(_: int, row: int, column: int) -> str:
-        offset = row * spec.strides[0] * spec.x.columns + column * spec.strides[1]
-        return f"vload_half{x_block}({offset}, pixel)" if _half(spec) else f"pixel[{offset}]"
+        return pixels.read("pixel", _apart(spec, row, column))
 
     if whole:
         lines += scoped(loop("k", whole, lambda k: over_taps(k, multiply(spec, tile, x_block, read))))
@@ -89,7 +90,7 @@ def pack(spec: ConvSpec, device: Device, tile: Tile, w: np.ndarray) -> np.ndarra
         groups[:, :, :, start : start + spec.x.block].transpose(0, 4, 5, 3, 1, 2).reshape(len(groups), -1)
         for start in range(0, groups.shape[3], spec.x.block)
     ]
-    return np.ascontiguousarray(np.concatenate(pieces, axis=1).astype(spec.x.dtype))
+    return as_stored(np.concatenate(pieces, axis=1), spec.x.dtype)
 
 
 def grouped_weights(spec: ConvSpec, tile: Tile, w: np.ndarray) -> np.ndarray:
@@ -108,10 +109,7 @@ def out_blocks(spec: ConvSpec) -> int:
 def weights_pointer(spec: ConvSpec, tile: Tile, at: Position) -> str:
     """The declaration of ``weights``, which points to those of the tile's group of output blocks."""
     count = tile.blocks * spec.kernel[0] * spec.kernel[1] * (spec.x.c // spec.group)
-    if _half(spec):
-        offset = affine([(tiles.stack(at, tile), count * spec.out.block)])
-        return f"__global const half* weights = w + {offset};"
-    return f"__global const {vector(spec.out.block)}* weights = w + {affine([(tiles.stack(at, tile), count)])};"
+    return weights(spec).pointer("weights", "w", [(tiles.stack(at, tile), count)])
 
 
 def multiply(
@@ -132,12 +130,12 @@ def multiply(
     lines.append(f"{vector(spec.out.block)} " + ", ".join(f"w{r}" for r in range(tile.blocks)) + ";")
     for lane in range(lanes):
         part = f".s{lane:x}" if spec.x.block > 1 else ""
-        take = weight or (lambda lane, r: _stored(spec, lane * tile.blocks + r))
+        take = weight or (lambda lane, r: weights(spec).read("weights", lane * tile.blocks + r))
         lines.append(" ".join(f"w{r} = {take(lane, r)};" for r in range(tile.blocks)))
         for r in range(tile.blocks):
             lines += [f"sum{r}_{p} += x{p}{part} * w{r};" for p in range(tile.pixels)]
     if weight is None:
-        lines.append(f"weights += {lanes * tile.blocks * (spec.out.block if _half(spec) else 1)};")
+        lines.append(weights(spec).advance("weights", lanes * tile.blocks))
     return lines
 
 
@@ -146,23 +144,26 @@ def scoped(lines: list[str]) -> list[str]:
     return lines if lines[0].startswith("for") else ["{", *indent(lines), "}"]
 
 
-def _half(spec: ConvSpec) -> bool:
-    return spec.x.dtype == "float16"
+def weights(spec: ConvSpec | ConvTransposeSpec) -> Stored:
+    """How weights are stored: as the map that they are multiplied with."""
+    return Stored(spec.x.dtype, spec.out.block)
 
 
-def _stored(spec: ConvSpec, number: int) -> str:
-    return f"vload_half{spec.out.block}({number}, weights)" if _half(spec) else f"weights[{number}]"
+def _apart(spec: ConvSpec, row: int, column: int) -> int:
+    """Vectors between the input pixels of the tile's first output and of the one at `row`, `column` of the tile."""
+    _, down, right = strides(spec.x)
+    return row * spec.strides[0] * down + column * spec.strides[1] * right
 
 
 def _pixel(spec: ConvSpec, at: Position, blocks: tuple[str, str], ky: str, kx: str, scale: int) -> str:
     """Offset of the input pixel under tap (ky, kx) of the tile's first output, in units of 1 / `scale` vectors."""
-    image, block, row, column = (stride * scale for stride in strides(spec.x))
+    image, row, column = (stride * scale for stride in strides(spec.x))
     (sy, sx), (dy, dx) = spec.strides, spec.dilations
     top, left = spec.x.halo.top - spec.pads[0], spec.x.halo.left - spec.pads[1]
     return affine(
         [
             (at.image, image),
-            *((name, block) for name in blocks),
+            *block_terms(spec.x, blocks, scale),
             (at.row, sy * row),
             (at.column, sx * column),
             (ky, dy * row),
@@ -179,11 +180,12 @@ def _streams(spec: ConvSpec, tile: Tile) -> bool:
 
 def _lane(spec: ConvSpec, tile: Tile) -> list[str]:
     """One lane of all pixels times its weights."""
-    form = vector(spec.out.block)
-    lines = [prefetch("weights", AHEAD * tile.blocks + r) for r in range(tile.blocks)] if _streams(spec, tile) else []
-    lines += [f"const {form} w{r} = weights[{r}];" for r in range(tile.blocks)]
+    form, w, x = vector(spec.out.block), weights(spec), Stored(spec.x.dtype)
+    ahead = [(AHEAD * tile.blocks + r) * w.step for r in range(tile.blocks)] if _streams(spec, tile) else []
+    lines = [prefetch("weights", number) for number in ahead]
+    lines += [f"const {form} w{r} = {w.read('weights', r)};" for r in range(tile.blocks)]
     for pixel, row, column in tile.each_pixel():
-        offset = (row * spec.strides[0] * spec.x.columns + column * spec.strides[1]) * spec.x.block
-        lines.append(f"const float x{pixel} = pixel[{affine([('lane', 1)], offset)}];")
+        number = affine([("lane", 1)], _apart(spec, row, column) * spec.x.block)
+        lines.append(f"const float x{pixel} = {x.read('pixel', number)};")
         lines += [f"sum{r}_{pixel} += x{pixel} * w{r};" for r in range(tile.blocks)]
-    return [*lines, f"weights += {tile.blocks};"]
+    return [*lines, w.advance("weights", tile.blocks)]

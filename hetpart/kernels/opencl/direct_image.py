@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hetpart.graph.layout import Image
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.kernel import Device, Packed, Texture
 from hetpart.kernels.opencl import direct, window
 from hetpart.kernels.opencl.blocked import Position, argument
@@ -74,7 +75,7 @@ def pack(spec: ConvSpec, device: Device, tile: Tile, w: np.ndarray) -> Packed:
     groups = direct.grouped_weights(spec, tile, w)
     rows, columns = _size(spec, tile)
     texels = groups.transpose(0, 4, 5, 3, 1, 2).reshape(rows, columns, spec.out.block)
-    return Texture(np.ascontiguousarray(texels.astype(spec.x.dtype)))
+    return Texture(as_stored(texels, spec.x.dtype))
 
 
 def _size(spec: ConvSpec, tile: Tile) -> tuple[int, int]:

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hetpart.graph.layout import Blocked
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.kernel import Device
-from hetpart.kernels.opencl import tiles
+from hetpart.kernels.opencl import direct, tiles
 from hetpart.kernels.opencl.blocked import Position, strides
-from hetpart.kernels.opencl.text import affine, const_in, for_range, loop, vector
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import affine, for_range, loop, vector
 from hetpart.kernels.opencl.tiles import Tile
 from hetpart.kernels.spec import ConvSpec
 
@@ -64,17 +66,17 @@ class Groups:
         ]
 
     def over_channels(self, plane: int, body: list[str]) -> list[str]:
-        """`body` for every input channel of the block's groups: ``channel`` is its offset in x, in floats.
+        """`body` for every input channel of the block's groups: ``channel`` is its offset in x, in numbers.
 
         `plane` is the number of vectors in one channel block of x.
         """
-        block = self.x.block
+        block = self.x.stored.block
         number = "c" if self.count == 1 else f"g * {self.inputs} + c"
         offset = f"const int channel = ({number}) / {block} * {plane * block} + ({number}) % {block};"
         channels = for_range("c", "0", str(self.inputs), [offset, *body])
         if self.count == 1:
             return channels
-        member = f"const int{block} member = lane_group == g;"
+        member = f"const int{self.out.block} member = lane_group == g;"
         return for_range("g", "from", "to", [member, *channels])
 
     def add(self, total: str, product: str) -> str:
@@ -98,39 +100,42 @@ def tile(spec: ConvSpec, device: Device) -> Tile:
 
 
 def x_argument(spec: ConvSpec, device: Device) -> str:
-    return const_in("x")
+    return Stored(spec.x.dtype).argument("x")
 
 
 def w_argument(spec: ConvSpec, device: Device, tile: Tile) -> str:
-    return const_in("w", spec.out.block)
+    return direct.weights(spec).argument("w")
 
 
 def contract(spec: ConvSpec, device: Device, tile: Tile, at: Position) -> list[str]:
     groups = Groups(spec.x, spec.out, spec.group)
     block = spec.out.block
-    image, plane, row, column = strides(spec.x)
+    pixels, weights = Stored(spec.x.dtype), direct.weights(spec)
+    image, row, column = strides(spec.x)
     (kh, kw), (sy, sx), (dy, dx) = spec.kernel, spec.strides, spec.dilations
     origin = (spec.x.halo.top - spec.pads[0]) * row + (spec.x.halo.left - spec.pads[1]) * column
     start = [(at.image, image), (at.row, sy * row), (at.column, sx * column)]
 
     def tap(ky: str, kx: str) -> list[str]:
-        lines = [f"const {vector(block)} weight = *weights++;"]
+        lines = [f"const {vector(block)} weight = {weights.read('weights', 0)};", weights.advance("weights", 1)]
         for number, y, x in tile.each_pixel():
             offset = affine(
                 [("channel", 1), (ky, dy * row * block), (kx, dx * column * block)],
                 (y * sy * row + x * sx * column) * block,
             )
-            lines.append(groups.add(f"sum0_{number}", f"pixel[{offset}] * weight"))
+            lines.append(groups.add(f"sum0_{number}", f"{pixels.read('pixel', offset)} * weight"))
         return lines
 
     return [
         *groups.declare(at.block),
-        f"__global const float* pixel = x + {affine([(n, s * block) for n, s in start], origin * block)};",
-        f"__global const {vector(block)}* weights = w + {affine([(at.block, groups.most * groups.inputs * kh * kw)])};",
-        *groups.over_channels(plane, loop("ky", kh, lambda ky: loop("kx", kw, lambda kx: tap(ky, kx)))),
+        pixels.pointer("pixel", "x", [(n, s * block) for n, s in start], origin * block),
+        weights.pointer("weights", "w", [(at.block, groups.most * groups.inputs * kh * kw)]),
+        *groups.over_channels(
+            spec.x.rows * spec.x.columns, loop("ky", kh, lambda ky: loop("kx", kw, lambda kx: tap(ky, kx)))
+        ),
     ]
 
 
 def pack(spec: ConvSpec, device: Device, tile: Tile, w: np.ndarray) -> np.ndarray:
     """Weights (output block, group of the block, channel of the group, kh, kw, block)."""
-    return Groups(spec.x, spec.out, spec.group).arrange(w)
+    return as_stored(Groups(spec.x, spec.out, spec.group).arrange(w), spec.x.dtype)

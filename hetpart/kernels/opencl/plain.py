@@ -25,12 +25,8 @@ class RowVectors:
 
     @staticmethod
     def of(device: Device, length: int) -> RowVectors:
-        """For rows of `length`.
-
-        One register on tile devices (32 registers on x86 means AVX-512, 16 means AVX2), a float4 on SIMT GPUs; less
-        for short rows.
-        """
-        width = (16 if device.registers >= 32 else 8) if device.tile_items else 4
+        """For rows of `length`: the device's vectors, or shorter ones for short rows."""
+        width = device.lanes
         while width > length:
             width //= 2
         return RowVectors(width, device.tile_items)

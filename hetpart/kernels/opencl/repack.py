@@ -1,8 +1,8 @@
 """Layout changes by copy, also into a range of channels of a wider map (concatenation).
 
 A work-item copies one row (SIMT: one pixel) of one channel block of the blocked side. It writes only lanes of its own
-channels: the others of a shared block belong to another input of the concatenation. Images and maps in float16, which
-are read and written by whole vectors, can only be copied to whole blocks.
+channels: the others of a shared block belong to another input of the concatenation. Images, which are read and written
+by whole texels, can only be copied to whole blocks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from hetpart.graph.layout import Blocked, Image, Layout
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl.blocked import Position, argument, clear_halo, describe, load, store, strides
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.text import affine, const_in, for_range, indent, kernel, result, vector
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import affine, for_range, indent, kernel, vector
 from hetpart.kernels.spec import RepackSpec
 
 
@@ -27,7 +28,7 @@ def source(spec: RepackSpec, device: Device, symbol: str) -> str:
     _check(spec)
     side, blocks = _side(spec), _blocks(spec)
     grid = _grid(spec, device)
-    n, block = side.n, side.block
+    n = side.n
     depth = item(2, n * len(blocks))
     image, number = "0", depth
     lines = []
@@ -48,17 +49,9 @@ def source(spec: RepackSpec, device: Device, symbol: str) -> str:
     ]
     if isinstance(spec.out, Blocked) and spec.out.halo:
         start = at if columns == 1 else Position(image, "block", "row", "0")
-        if _by_vector(spec.out):
-            body += clear_halo(spec.out, start, 1, 1, columns)
-        else:
-            body.append(f"__global {vector(block)}* map = (__global {vector(block)}*)out;")
-            body += clear_halo(spec.out, start, 1, 1, columns, name="map")
+        body += clear_halo(spec.out, start, 1, 1, columns, name=_vectors_of(spec.out, "out"))
     comment = [f"{symbol}: copies x {_describe(spec.x)} to channel {spec.channel} of out {_describe(spec.out)}."]
-    reads = argument("x", spec.x) if isinstance(spec.x, Blocked) and _by_vector(spec.x) else const_in("x")
-    writes = result("out")
-    if isinstance(spec.out, Blocked) and _by_vector(spec.out):
-        writes = argument("out", spec.out, written=True)
-    return kernel(symbol, comment, [reads, writes], body)
+    return kernel(symbol, comment, [_argument("x", spec.x), _argument("out", spec.out, written=True)], body)
 
 
 def launch(spec: RepackSpec, device: Device) -> Launch:
@@ -125,34 +118,59 @@ def _copy(spec: RepackSpec, at: Position) -> list[str]:
     first = affine([("block", side.block)], -spec.channel if side is spec.out else 0)
     into = spec.channel
     spare_is_ours = into + count == _channels(spec.out, side)
-    if _by_vector(spec.x) or _by_vector(spec.out):
-        return _vectors(spec, at, whole=spare_is_ours or count % side.block == 0)
+    whole_blocks = spare_is_ours or count % side.block == 0
+    if isinstance(spec.x, Image) or isinstance(spec.out, Image) or (_half(side) and _fits(spec) and whole_blocks):
+        return _gathered(spec, at, whole=whole_blocks)
     if isinstance(spec.x, Blocked) and isinstance(spec.out, Blocked) and _aligned(spec.x, spec.out, into):
         number = f"(block - {into // side.block})" if into else "block"  # of x
         whole = _write(spec.out, at, _read(spec.x, replace(at, block=number)))
-        if spare_is_ours or count % side.block == 0:
+        if whole_blocks:
             return [whole]
         last = _blocks(spec).stop - 1
         return [f"if (block < {last}) {whole}", "else {", *indent(_lanes(spec, at, first)), "}"]
     return _lanes(spec, at, first)
 
 
-def _by_vector(layout: Layout) -> bool:
-    """Whether a map can only be read and written in whole vectors."""
-    return isinstance(layout, Image) or (isinstance(layout, Blocked) and layout.dtype == "float16")
+def _argument(name: str, layout: Layout, *, written: bool = False) -> str:
+    """Buffers are declared as arrays of numbers."""
+    if isinstance(layout, Image):
+        return argument(name, layout, written=written)
+    return Stored(layout.dtype).argument(name, written=written)
 
 
-def _vectors(spec: RepackSpec, at: Position, *, whole: bool) -> list[str]:
+def _vectors_of(layout: Blocked, name: str) -> str:
+    """`name`, which points to numbers, as pointer to vectors."""
+    if isinstance(layout, Image) or layout.dtype == "float16":
+        return name
+    return f"((__global {vector(layout.block)}*){name})"
+
+
+def _half(layout: Layout) -> bool:
+    return layout.dtype == "float16"
+
+
+def _fits(spec: RepackSpec) -> bool:
+    """Whether every block of x lands in one block of `out`, by vectors that there are."""
+    side = _side(spec)
+    return (
+        spec.channel % side.block == 0
+        and side.block in (2, 4, 8, 16)
+        and not (isinstance(spec.x, Blocked) and spec.x.block != side.block)
+        and not (isinstance(spec.out, Blocked) and spec.out.block != side.block)
+    )
+
+
+def _gathered(spec: RepackSpec, at: Position, *, whole: bool) -> list[str]:
     """As `_copy`, by whole vectors. Where one side is row-major, its elements are gathered or scattered."""
     x, out, side = spec.x, spec.out, _side(spec)
-    if not whole or spec.channel % side.block or (isinstance(x, Blocked) and x.block != side.block):
+    if not whole or not _fits(spec):
         raise InternalError("kernel-layout", f"cannot copy {x} by vectors into {out} at channel {spec.channel}")
     number = f"(block - {spec.channel // side.block})" if spec.channel else "block"  # of x
     lanes = [(lane, f"({number} * {side.block} + {lane})") for lane in range(side.block)]
     count = _channels(x, side)
     sure = count % side.block or side.block  # lanes that every block has
     if not isinstance(x, Blocked):
-        values = [f"x[{_element(x, side, at, k)}]" for _, k in lanes]
+        values = [Stored(x.dtype).read("x", _element(x, side, at, k)) for _, k in lanes]
         values = [
             v if lane < sure else f"{k} < {count} ? {v} : 0.0f" for (lane, k), v in zip(lanes, values, strict=True)
         ]
@@ -161,20 +179,20 @@ def _vectors(spec: RepackSpec, at: Position, *, whole: bool) -> list[str]:
         return [*lines, store("out", side, at, f"({vector(side.block)})({names})")]
     read = _read(x, replace(at, block=number))
     if isinstance(out, Blocked):
-        return [store("out", out, at, read) if _by_vector(out) else _write(out, at, read)]
+        return [_write(out, at, read)]
     lines = [f"const {vector(side.block)} v = {read};"]
     for lane, k in lanes:
         guard = "" if lane < sure else f"if ({k} < {count}) "
-        lines.append(f"{guard}out[{_element(out, side, at, k)}] = v.s{lane:x};")
+        lines.append(guard + Stored(out.dtype).write("out", _element(out, side, at, k), f"v.s{lane:x}"))
     return lines
 
 
 def _read(x: Blocked, at: Position) -> str:
-    return load("x" if _by_vector(x) else f"((__global const {vector(x.block)}*)x)", x, at)
+    return load(_vectors_of(x, "x").replace("__global", "__global const"), x, at)
 
 
 def _write(out: Blocked, at: Position, value: str) -> str:
-    return store(f"((__global {vector(out.block)}*)out)", out, at, value)
+    return store(_vectors_of(out, "out"), out, at, value)
 
 
 def _lanes(spec: RepackSpec, at: Position, first: str) -> list[str]:
@@ -183,7 +201,8 @@ def _lanes(spec: RepackSpec, at: Position, first: str) -> list[str]:
     source = _element(spec.x, side, at, "k")
     target = _element(spec.out, side, at, "k" if spec.channel == 0 else f"(k + {spec.channel})")
     start, stop = f"max(0, {first})", f"min({count}, {first} + {side.block})"
-    return for_range("k", start, stop, [f"out[{target}] = x[{source}];"])
+    copy = Stored(spec.out.dtype).write("out", target, Stored(spec.x.dtype).read("x", source))
+    return for_range("k", start, stop, [copy])
 
 
 def _aligned(x: Blocked, out: Blocked, channel: int) -> bool:
@@ -192,9 +211,11 @@ def _aligned(x: Blocked, out: Blocked, channel: int) -> bool:
 
 
 def _element(layout: Layout, side: Blocked, at: Position, channel: str) -> str:
-    """Offset, in floats, of a channel (a name, or a sum in parentheses) of `layout` at pixel `at`."""
+    """Offset, in numbers, of a channel (a name, or a sum in parentheses) of `layout` at pixel `at`."""
     if isinstance(layout, Blocked):
-        image, plane, row, column = (stride * layout.block for stride in strides(layout))
+        layout = layout.stored
+        image, row, column = (stride * layout.block for stride in strides(layout))
+        plane = layout.rows * layout.columns * layout.block
         origin = layout.halo.top * row + layout.halo.left * column
         return affine(
             [

@@ -16,7 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from hetpart.graph.layout import Blocked, Image, Layout, pack, unpack
+from hetpart.graph.layout import Blocked, Image, Layout, Split, pack, unpack
 from hetpart.kernels.kernel import Device, Launch, Texture
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.spec import Spec
@@ -158,7 +158,7 @@ def surrounded(texels: np.ndarray, layout: Image) -> np.ndarray:
 
 
 def in_memory(spec: Any, memory: str) -> Any:
-    """`spec` with its maps in images (not at their beginning) or in buffers of half."""
+    """`spec` with its maps in images (not at their beginning), in buffers of half, or there in blocks twice as wide."""
     kind, _, dtype = memory.partition("-")
 
     def moved(layout: Any) -> Any:
@@ -166,6 +166,8 @@ def in_memory(spec: Any, memory: str) -> Any:
             return layout
         if kind == "image":
             return Image.of(layout, dtype, first=2)
+        if kind == "wide":
+            return Split.of(replace(layout, dtype=dtype, block=2 * layout.block), layout.block)
         return replace(layout, dtype=dtype)
 
     reads = {"xs": tuple(map(moved, spec.xs))} if hasattr(spec, "xs") else {"x": moved(spec.x)}
@@ -188,18 +190,19 @@ def with_garbage(array: np.ndarray, layout: Layout) -> np.ndarray:
         if spare:
             stored[:, -layout.w :, -spare:] = np.nan
         return stored
-    spare = isinstance(layout, Blocked) and layout.blocks * layout.block - layout.c
-    if isinstance(layout, Blocked) and spare:
+    if isinstance(layout, Blocked) and (spare := layout.stored.blocks * layout.stored.block - layout.c):
         top, left = layout.halo.top, layout.halo.left
         stored[:, -1, top : top + layout.h, left : left + layout.w, -spare:] = np.nan
     return stored
 
 
 def halo_of(stored: np.ndarray, layout: Blocked) -> np.ndarray:
-    """All values of the halo, flat."""
+    """All values of the halo, flat, without vectors of spare lanes."""
     mask = np.ones(layout.physical_shape, bool)
     top, left = layout.halo.top, layout.halo.left
     mask[:, :, top : top + layout.h, left : left + layout.w] = False
+    used = layout.blocks * layout.block - (layout.stored.blocks - 1) * layout.stored.block
+    mask[:, -1, ..., used:] = False
     return stored[mask]
 
 

@@ -1,5 +1,7 @@
 """Every kernel that can have its maps in images or in float16: the same results as from float32 in buffers, and more.
 
+``wide`` are the CPU's blocks, of twice as many channels as a GPU's vector.
+
 The reference is numpy or onnxruntime, for inputs as the memory holds them. Images are larger than their maps, which do
 not begin where the image does, and are full of NaN elsewhere: what is read beside a map shows.
 """
@@ -12,14 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hetpart.errors import InternalError
+from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.evaluate import apply_steps
-from hetpart.graph.layout import Blocked, Halo, Image, Plain
+from hetpart.graph.layout import Blocked, Halo, Image, Plain, pack, unpack
 from hetpart.kernels.kernel import Device, Texture
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.spec import (
     ConvSpec,
+    ConvTransposeSpec,
     EltwiseSpec,
     GlobalPoolSpec,
     InstanceNormSpec,
@@ -28,12 +31,12 @@ from hetpart.kernels.spec import (
     RepackSpec,
     ResizeSpec,
 )
-from tests.kernels.opencl.conftest import SIMT, in_memory, rounded
+from tests.kernels.opencl.conftest import SIMT, STYLES, TILE, in_memory, rounded
 from tests.kernels.opencl.test_conv import convolve, make
 from tests.numerics import relative_error
 
-MEMORIES = ("image-float32", "image-float16", "buffer-float16")
-LIMIT = {"image-float32": 2e-6, "image-float16": 1e-3, "buffer-float16": 1e-3}
+MEMORIES = ("image-float32", "image-float16", "buffer-float16", "wide-float16")
+LIMIT = {"image-float32": 2e-6, "image-float16": 1e-3, "buffer-float16": 1e-3, "wide-float16": 1e-3}
 """Half a unit in the last place of float16 is 4.9e-4 of the value."""
 
 CONVOLUTIONS = {
@@ -69,6 +72,61 @@ def test_convolution(rig: Any, rng: np.random.Generator, case: str, memory: str,
     assert isinstance(packed[0], Texture) == (memory.startswith("image") and max_image > 8)
     found = rig.run(spec, device, [x], {"w": w, "b": b})
     assert relative_error(found, convolve(x, w, spec) + b.reshape(1, -1, 1, 1)) <= LIMIT[memory]
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_convolution_by_tiles(rig: Any, rng: np.random.Generator, case: str) -> None:
+    """On a device like this machine's, from the CPU's blocks of 32 channels."""
+    spec = in_memory(make(16, **CONVOLUTIONS[case]), "wide-float16")
+    x, w = (rounded(rng.standard_normal(s), "-float16") for s in (spec.x.shape, weights_of(spec)))
+    b = rng.standard_normal(spec.out.c).astype(np.float32)
+    found = rig.run(spec, TILE, [x], {"w": w, "b": b})
+    assert relative_error(found, convolve(x, w, spec) + b.reshape(1, -1, 1, 1)) <= 1e-3
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("kind", [ConvSpec, ConvTransposeSpec])
+@pytest.mark.parametrize("group", [1, 3])
+def test_sums_over_lanes_in_float16(
+    rig: Any, rng: np.random.Generator, style: tuple[Device, int], kind: type, group: int
+) -> None:
+    """Grouped and transposed convolutions read single lanes."""
+    device, block = style
+    c, out_c = 12, 18
+    outward = kind is ConvTransposeSpec
+    x = rounded(rng.standard_normal((2, c, 5, 6)), "-float16")
+    shape = (c, out_c // group, 3, 3) if outward else (out_c, c // group, 3, 3)
+    w = rounded(rng.standard_normal(shape), "-float16")
+    wanted = rig.onnx("ConvTranspose" if outward else "Conv", [x, w], strides=(2, 2), group=group)
+    halos = (Halo(0, 1, 1, 0), Halo(2, 1, 1, 0))
+    forms = (Blocked(*data.shape, block, halo) for data, halo in zip((x, wanted), halos, strict=True))
+    spec = in_memory(kind(*forms, (3, 3), (2, 2), group=group, bias=False), "wide-float16")
+    assert relative_error(rig.run(spec, device, [x], {"w": w}), wanted) <= 1e-3
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("channel", [0, 16, 5])
+def test_copies_in_float16_keep_other_channels(
+    rig: Any, rng: np.random.Generator, style: tuple[Device, int], channel: int
+) -> None:
+    device, block = style
+    x, out = Blocked(2, 21, 5, 7, block, Halo(0, 1, 0, 1)), Blocked(2, 50, 5, 7, block, Halo(1, 1, 0, 1))
+    spec = in_memory(RepackSpec(x, out, channel), "wide-float16")
+    data, wanted = (rounded(rng.standard_normal(form.shape), "-float16") for form in (x, out))
+    found = rig.stored(spec, device, [data], {}, out=pack(wanted, spec.out))
+    wanted[:, channel : channel + 21] = data
+    np.testing.assert_array_equal(unpack(found, spec.out), wanted)
+
+
+def test_a_weight_beyond_float16_is_refused() -> None:
+    spec = in_memory(make(4, 4, 4, (4, 4), (1, 1)), "wide-float16")
+    constants = {"w": np.full(weights_of(spec), 1e5, np.float32), "b": np.zeros(4, np.float32)}
+    with pytest.raises(HetpartError, match="65504"):
+        generator(spec).pack(spec, SIMT, constants)
+
+
+def weights_of(spec: ConvSpec) -> tuple[int, ...]:
+    return (spec.out.c, spec.x.c // spec.group, *spec.kernel)
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
@@ -172,8 +230,9 @@ def test_copy_into_a_concatenation(rig: Any, rng: np.random.Generator, memory: s
         assert np.isnan(found[:, : 2 * 7]).all()
         inside = found[:, 2 * 7 :].reshape(5, 2, 7, 4).transpose(1, 3, 0, 2).reshape(8, 5, 7)
     else:
-        assert np.isnan(found[:, :2]).all()
-        inside = found[0, 2:].transpose(0, 3, 1, 2).reshape(8, 5, 7)
+        first = 8 // spec.out.stored.block
+        assert np.isnan(found[:, :first]).all()
+        inside = found[0, first:].transpose(0, 3, 1, 2).reshape(8, 5, 7)
     np.testing.assert_array_equal(inside[:6], x[0])
 
 
