@@ -165,7 +165,9 @@ def assess(units: UnitGraph, target: Target, phases: Phases, *, half: bool = Fal
         shared = {unit.name: {p.name: why_shared(unit, assignment, p) for p in target.processors} for unit in moving}
         costs = {
             unit.name: {
-                p.name: estimate(unit, assignment.layouts, assignment.graph, p, shared=bool(shared[unit.name][p.name]))
+                p.name: estimate(
+                    unit, assignment.layouts, assignment.graph, p, shared=bool(shared[unit.name][p.name]), half=half
+                )
                 for p in target.processors
                 if verdicts[unit.name][p.name].runs and p.cost is not None
             }

@@ -29,7 +29,7 @@ products in float16 is off by up to 2e-3; what a deep network makes of that is a
 
 HALF_STORAGE_TOLERANCE = 5e-3
 """The same for plans that compute in float32 but store maps and weights in float16: a GPU's own (`storage` of a
-target), or all of them (``--precision fp16``, convolutions on the GPU alone).
+target), or all of them (``--precision fp16``, products on the GPU alone).
 
 Each rounding is half a unit in the last place, 4.9e-4, at most; the sums of a network average them.
 """

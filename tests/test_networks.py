@@ -125,11 +125,14 @@ def test_quantised_networks_are_computed_in_integers_and_exactly(
         ("squeezenet", "sd855", "gpu"),
         *(
             pytest.param(name, target, strategy, marks=(pytest.mark.slow, *marks))
-            for name in ("resnet18", "mobilenetv2", "mobilenetv3_small", "shufflenetv2", "inception_v1", "unet")
+            for name in (
+                "resnet18", "mobilenetv2", "mobilenetv3_small", "shufflenetv2", "inception_v1", "unet", "vit_tiny",
+                "bert_tiny",
+            )
             for target, strategy, marks in (("sd855", "gpu", ()), ("host", "heft", (needs_float16,)))
         ),
     ],
-)
+)  # fmt: skip
 def test_networks_in_float16_are_right_on_both_processors(
     name: str, target: str, strategy: str, tmp_path: Path
 ) -> None:

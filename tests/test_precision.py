@@ -175,6 +175,24 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["cpu", "gpu"])
+def test_dense_layers_have_weights_of_half_the_bytes_and_multiply_in_float16(strategy: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    weights = numpy_helper.from_array(random.standard_normal((300, 500), np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])], "dense",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (20, 300))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (20, 500))], [weights],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    report = build(model, "sd855", tmp_path / "bundle", Options(precision="fp16", strategy=strategy))
+    assert (tmp_path / "bundle" / "weights.bin").stat().st_size == pytest.approx(2 * 300 * 500, rel=0.01)
+    # weights and, on the CPU, inputs are rounded; each step of a run of 100 products by as much again
+    rounding = 2.0**-11 / np.sqrt(3)
+    low, high = (0.5, 1) if strategy == "gpu" else (1.1, np.sqrt(2 + 100 / 2))
+    assert low * rounding < report.verify["outputs"]["y"]["rel_l2"] < high * rounding
+
+
+@pytest.mark.parametrize("strategy", ["cpu", "gpu"])
 def test_weights_beyond_float16_are_refused_before_anything_is_written(strategy: str, tmp_path: Path) -> None:
     model = network()
     point = next(tensor for tensor in model.graph.initializer if tensor.name == "point")

@@ -34,7 +34,13 @@ class Cost:
 
 
 def estimate(
-    unit: Unit, layouts: Mapping[str, Layout], graph: UnitGraph, processor: Processor, *, shared: bool = False
+    unit: Unit,
+    layouts: Mapping[str, Layout],
+    graph: UnitGraph,
+    processor: Processor,
+    *,
+    shared: bool = False,
+    half: bool = False,
 ) -> Cost:
     """``launch + max(flops / (peak * efficiency), bytes / bandwidth)``; a view costs nothing.
 
@@ -46,11 +52,12 @@ def estimate(
         graph: the graph of the unit.
         processor: where it would run.
         shared: on shared buffers, though the processor has private memory.
+        half: with weights in float16.
 
     Raises:
         InternalError: ``no-cost-table`` if the target states no costs for the processor.
     """
-    return roofline(work(unit, graph, layouts), processor, shared=shared)
+    return roofline(work(unit, graph, layouts, half=half), processor, shared=shared)
 
 
 def roofline(todo: Work, processor: Processor, *, shared: bool = False) -> Cost:

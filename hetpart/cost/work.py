@@ -35,14 +35,17 @@ class Work:
     half: bool = False
 
 
-def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = None) -> Work:
-    """The work of `unit`; a value without a layout counts with its logical size."""
+def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = None, *, half: bool = False) -> Work:
+    """The work of `unit`; a value without a layout counts with its logical size.
+
+    `half` says that weights are stored in float16 (see `hetpart.graph.assign.Assignment`).
+    """
     layouts = layouts or {}
     if unit.kind == "view":
         return Work(0, 0, 0, "view")
     macs = sum(node_macs(node, graph) for node in unit.nodes)
     written = sum(_value_bytes(value, graph, layouts) for value in unit.outputs)
-    half = _half(unit, layouts)
+    half = half and unit.kind in HALF_KINDS
     read = sum(_value_bytes(value, graph, layouts) for value in unit.inputs)
     read += _constant_bytes(unit, graph) // (2 if half else 1)
     if unit.nodes and unit.anchor.op_type in _PARTIAL_READERS:
@@ -81,13 +84,8 @@ _CLASS_OF_KIND = {
 }
 
 
-HALF_KINDS = frozenset({"conv"})
+HALF_KINDS = frozenset({"conv", "dense"})
 """Kinds of units of which the CPU has kernels in float16 arithmetic."""
-
-
-def _half(unit: Unit, layouts: Mapping[str, Layout]) -> bool:
-    layout = layouts.get(unit.outputs[0])
-    return unit.kind in HALF_KINDS and layout is not None and layout.dtype == "float16"
 
 
 def _kernel_class(unit: Unit, macs: int, graph: UnitGraph) -> str:

@@ -50,6 +50,7 @@ class Assignment:
         reads: (unit, value as its ONNX nodes name it) -> value it really reads, where the two differ.
         ports: graph output -> plain value that holds it.
         copies: blocked concat unit -> the inputs that it must copy, the others being in place.
+        half: whether float32 maps, and the weights of convolutions and dense layers, are stored in float16.
     """
 
     fused: UnitGraph
@@ -60,6 +61,7 @@ class Assignment:
     reads: dict[tuple[str, str], str] = field(default_factory=dict)
     ports: dict[str, str] = field(default_factory=dict)
     copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    half: bool = False
 
     def source(self, unit: str, value: str) -> str:
         """The value that `unit` reads where its ONNX node says `value`."""
@@ -112,7 +114,7 @@ def assign(graph: UnitGraph, block: int, *, half: bool = False) -> Assignment:
         layouts[value] = view
         slices[value] = Slice(root, 0)
         free.add(converted.producer[value])
-    return Assignment(graph, converted, layouts, slices, frozenset(free), reads, ports, pieces.placed)
+    return Assignment(graph, converted, layouts, slices, frozenset(free), reads, ports, pieces.placed, half)
 
 
 def _convert(

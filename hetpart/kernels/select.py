@@ -180,7 +180,8 @@ def _dense(at: Context) -> tuple[KernelCall, ...]:
         constants["b"] = np.broadcast_to(constants["b"].reshape(-1), (n,))
     layouts, sources = at.operands()
     m = math.prod(x.shape) // k
-    spec = DenseSpec(x, out, m, k, n, "b" in constants, at.unit.steps, _all_plain(layouts))
+    weights = "float16" if at.assignment.half else "float32"
+    spec = DenseSpec(x, out, m, k, n, "b" in constants, at.unit.steps, _all_plain(layouts), weights)
     return (KernelCall(spec, (at.source(0), *sources), (at.output,), constants),)
 
 

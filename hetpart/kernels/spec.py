@@ -91,7 +91,8 @@ class DenseSpec(Spec):
     """``out[m, n] = sum_k x[m, k] * w[k, n] + b[n]``, then the epilogue; row-major x and out, w constant.
 
     ``x.shape`` is (..., k) with all leading dimensions flattened to m, ``out.shape`` is (..., n). Constants: ``w``
-    (k, n) and ``b`` (n,) or absent. Operands broadcast to ``out.shape`` by ONNX's rules.
+    (k, n) and ``b`` (n,) or absent. Operands broadcast to ``out.shape`` by ONNX's rules. `weights` is the type that the
+    weights are stored in; where it is float16, the CPU also multiplies in it.
     """
 
     x: Plain
@@ -102,6 +103,7 @@ class DenseSpec(Spec):
     bias: bool = True
     steps: tuple[Step, ...] = ()
     operands: tuple[Plain, ...] = ()
+    weights: str = "float32"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,9 @@ def test_whole_models_are_estimated_within_a_quarter(
 ) -> None:
     assignment = assigned(name, precision)
     latency_us = sum(
-        estimate(unit, assignment.layouts, assignment.graph, TARGET.processor(processor)).latency_us
+        estimate(
+            unit, assignment.layouts, assignment.graph, TARGET.processor(processor), half=assignment.half
+        ).latency_us
         for unit in assignment.graph
         if unit.name not in assignment.free
     )

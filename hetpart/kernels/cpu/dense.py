@@ -19,6 +19,7 @@ from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand
 from hetpart.kernels.cpu.packing import pack_bias
 from hetpart.kernels.cpu.tiles import piece_count
 from hetpart.kernels.cpu.vectors import vector, zeros
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import DenseSpec
 
@@ -39,17 +40,20 @@ def pack(spec: DenseSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tupl
         for run in _tiles(spec, isa).columns
         for column in range(run.start, run.stop, run.size)
     ]
-    return (np.concatenate(tiles), *pack_bias(constants, spec.n))
+    return (as_stored(np.concatenate(tiles), spec.weights), *pack_bias(constants, spec.n))
 
 
 def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
     """``(x, operands..., w[, b], out, lo, hi)``."""
     _check(spec)
     tiles = _tiles(spec, isa)
-    constants = [Plain((spec.k * spec.n,))]
+    constants = [Plain((spec.k * spec.n,), spec.weights)]
     if spec.bias:
         constants.append(Plain((spec.n,)))
     arguments = (spec.x, *spec.operands, *constants, spec.out)
+
+    # float16 sums come in runs, each of which would ask for the same lines again
+    fetches = piece_count(tiles.rows) > 1 and not tiles.rows_outer and spec.weights == "float32"
 
     def body(item: Expr, *buffers: Buffer) -> None:
         views = [flat(b, math.prod(a.shape), a.dtype) for b, a in zip(buffers, arguments, strict=True)]
@@ -81,8 +85,9 @@ def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
                 start=lambda c, width: zeros(width) if b is None else b[vector(width, column + c)],
                 place=lambda r, c, width: vector(width, (row + r) * spec.n + column + c),
                 operand=operand,
-                fetch=fetch if piece_count(tiles.rows) > 1 and not tiles.rows_outer else None,
-            ).emit(out, spec.steps, isa.lanes)
+                fetch=fetch if fetches else None,
+                element=spec.weights,
+            ).emit(out, spec.steps, isa)
 
         tiles.locate(item, tile)
 
@@ -90,7 +95,7 @@ def prim_func(spec: DenseSpec, isa: Isa, symbol: str) -> Any:
 
 
 def _tiles(spec: DenseSpec, isa: Isa) -> GemmTiles:
-    return GemmTiles.of(spec.m, spec.k, spec.n, isa, spec.steps)
+    return GemmTiles.of(spec.m, spec.k, spec.n, isa, spec.steps, spec.weights)
 
 
 def _check(spec: DenseSpec) -> None:

@@ -5,6 +5,9 @@ made of vectors of 8, 4, 2 and 1 lanes, so that nothing is read or written beyon
 
 All rows pass by one tile of columns, whose part of the right-hand side stays in the L1 cache or near it, before the
 next one begins; the other way round where only the right-hand side fits into the L2 cache.
+
+In float16 a sum is cut into runs, as in a convolution (see hetpart.kernels.cpu.conv_plan), which are added up in the
+output in float32.
 """
 
 from __future__ import annotations
@@ -12,15 +15,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from tvm import tirx
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Plain
+from hetpart.kernels.cpu.conv_plan import HALF_RUN
 from hetpart.kernels.cpu.emit import Buffer, Expr, decode
 from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import Run, even_runs, on_piece, piece_count, rank_tiles
-from hetpart.kernels.cpu.vectors import Accumulators, splat, vector
+from hetpart.kernels.cpu.vectors import Accumulators, cast, splat, vector, zeros
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.strides import broadcast_strides
 
@@ -43,8 +48,8 @@ class GemmTiles:
     rows_outer: bool
 
     @staticmethod
-    def of(m: int, k: int, n: int, isa: Isa, steps: Sequence[Step] = ()) -> GemmTiles:
-        lanes = isa.lanes
+    def of(m: int, k: int, n: int, isa: Isa, steps: Sequence[Step] = (), element: str = "float32") -> GemmTiles:
+        lanes = lanes_of(element, isa)
         whole, rest = divmod(n, lanes)
         ranked = rank_tiles(max(1, whole), m, 1, isa)
         even = [shape for shape in ranked if shape.vectors % LONG_VECTORS == 0] if is_long(steps) else []
@@ -52,7 +57,8 @@ class GemmTiles:
         columns = [Run(r.start * lanes, r.count, r.size * lanes) for r in even_runs(whole, shape.vectors)]
         if rest:
             columns.append(Run(whole * lanes, 1, rest))
-        rows_outer = 4 * k * n <= isa.l2_bytes // 2 < 4 * m * k
+        right_bytes, left_bytes = k * n * np.dtype(element).itemsize, 4 * m * k
+        rows_outer = right_bytes <= isa.l2_bytes // 2 < left_bytes
         return GemmTiles(even_runs(m, shape.rows), tuple(columns), rows_outer)
 
     @property
@@ -89,6 +95,7 @@ class GemmTile:
         place: ``place(row, column, width)``, indices of a vector of `out`.
         operand: ``operand(i, row, column, width)``, a vector.
         fetch: ``fetch(i, count)`` is emitted in turn `i` of the `count` turns of the reduction loop, to prefetch.
+        element: the type that is multiplied, and added up in.
     """
 
     rows: int
@@ -100,37 +107,66 @@ class GemmTile:
     place: Callable[[Expr, int, int], Expr]
     operand: Callable[[int, Expr, int, int], Expr]
     fetch: Callable[[Expr, int], None] | None = None
+    element: str = "float32"
 
-    def emit(self, out: Buffer, steps: Sequence[Step], lanes: int) -> None:
+    def emit(self, out: Buffer, steps: Sequence[Step], isa: Isa) -> None:
         """The sums, then the epilogue: in registers, or if it is long, on the stored sums row by row."""
-        pieces = _pieces(self.columns, lanes)
-        acc = Accumulators([width for _, width in pieces], self.rows)
-        acc.fill([self.start(*piece) for piece in pieces])
-        self._reduce(acc, pieces)
-        in_registers = not is_long(steps)
-        for row in range(self.rows):
-            for v, piece in enumerate(pieces):
-                total = acc.get(v, row)
-                value = self._finish(steps, total, row, *piece) if in_registers else total
-                T.buffer_store(out, value, [self.place(row, *piece)])
-        if not in_registers:
+        pieces = _pieces(self.columns, lanes_of(self.element, isa))
+        acc = Accumulators([width for _, width in pieces], self.rows, self.element)
+        in_registers = self.element == "float32" and not is_long(steps)
+        if self.element == "float32":
+            acc.fill([self.start(*piece) for piece in pieces])
+            self._reduce(acc, pieces, 0, self.depth)
+            for row in range(self.rows):
+                for v, piece in enumerate(pieces):
+                    total = acc.get(v, row)
+                    value = self._finish(steps, total, row, *piece) if in_registers else total
+                    T.buffer_store(out, value, [self.place(row, *piece)])
+        else:
+            self._add_runs(out, acc, pieces)
+        if steps and not in_registers:
             with T.serial(0, self.rows) as row:
-                for piece in _pieces(self.columns, LONG_VECTORS * lanes):
+                for piece in _pieces(self.columns, LONG_VECTORS * isa.lanes):
                     place = self.place(row, *piece)
                     T.buffer_store(out, self._finish(steps, out[place], row, *piece), [place])
 
-    def _reduce(self, acc: Accumulators, pieces: Sequence[tuple[int, int]]) -> None:
+    def _add_runs(self, out: Buffer, acc: Accumulators, pieces: Sequence[tuple[int, int]]) -> None:
+        """The sums, in `out`, run by run."""
+        length = max(1, -(-self.depth // max(1, -(-self.depth // HALF_RUN))))
+
+        def run(first: Expr, products: int, start: Callable[[int, int, int], Expr]) -> None:
+            acc.fill([zeros(width, self.element) for _, width in pieces])
+            self._reduce(acc, pieces, first, products)
+            for row in range(self.rows):
+                for v, piece in enumerate(pieces):
+                    total = start(row, *piece) + cast(acc.get(v, row), "float32")
+                    T.buffer_store(out, total, [self.place(row, *piece)])
+
+        def so_far(row: int, column: int, width: int) -> Expr:
+            return out[self.place(row, column, width)]
+
+        run(0, min(length, self.depth), lambda _, column, width: self.start(column, width))
+        whole = self.depth // length
+        if whole > 1:
+            with T.serial(1, whole) as number:
+                run(number * length, length, so_far)
+        if whole and self.depth % length:
+            run(whole * length, self.depth % length, so_far)
+
+    def _reduce(self, acc: Accumulators, pieces: Sequence[tuple[int, int]], first: Expr, depth: int) -> None:
+        """Adds `depth` products from number `first` on."""
+
         def step(k: Expr) -> None:
             acc.rank_one([self.right(k, *piece) for piece in pieces], [self.left(r, k) for r in range(self.rows)])
 
-        unroll = max(1, min(self.depth, UNROLLED_STEPS, UNROLL // (self.rows * len(pieces))))
-        with T.serial(0, self.depth // unroll) as outer:
+        unroll = max(1, min(depth, UNROLLED_STEPS, UNROLL // (self.rows * len(pieces))))
+        with T.serial(0, depth // unroll) as outer:
             if self.fetch is not None:
-                self.fetch(outer, self.depth // unroll)
+                self.fetch(outer, depth // unroll)
             for inner in range(unroll):
-                step(outer * unroll + inner)
-        for k in range(self.depth // unroll * unroll, self.depth):
-            step(k)
+                step(first + outer * unroll + inner)
+        for k in range(depth // unroll * unroll, depth):
+            step(first + k)
 
     def _finish(self, steps: Sequence[Step], total: Expr, row: Expr, column: int, width: int) -> Expr:
         def operand(i: int) -> Expr:
@@ -141,6 +177,11 @@ class GemmTile:
         # two equal lanes, because long steps compile fast for vectors only
         pair = render(steps, splat(total, 2), lambda i: splat(operand(i), 2))
         return tirx.Shuffle([pair], [0])
+
+
+def lanes_of(element: str, isa: Isa) -> int:
+    """Numbers of that type in a vector register."""
+    return isa.lanes * 4 // np.dtype(element).itemsize
 
 
 def operand_slice(

@@ -71,7 +71,7 @@ def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
                 start=lambda _, width: zeros(width),
                 place=lambda r, c, width: vector(width, (first + r) * n + column + c),
                 operand=operand,
-            ).emit(out, spec.steps, isa.lanes)
+            ).emit(out, spec.steps, isa)
 
         tiles.locate(number, tile)
 

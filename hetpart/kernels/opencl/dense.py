@@ -8,10 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from hetpart.errors import InternalError
+from hetpart.kernels.half import as_stored
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.gemm import GemmTile
 from hetpart.kernels.opencl.plain import RowOperand
+from hetpart.kernels.opencl.stored import Stored
 from hetpart.kernels.opencl.text import affine, const_in, kernel, result
 from hetpart.kernels.spec import DenseSpec
 
@@ -21,7 +23,7 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
         raise InternalError("kernel-layout", f"a {spec.m} x {spec.k} x {spec.n} product cannot make {spec.out}")
     tile = _tile(spec, device)
     operands = [RowOperand.of(f"operand{i}", form.shape, spec.out.shape) for i, form in enumerate(spec.operands)]
-    form = tile.form.form
+    form, w = tile.form.form, Stored(spec.weights, tile.width)
     # in vectors, as `pack` lays them out: from tile to tile, and from one k to the next
     first, advance = tile.vectors, tile.across * tile.vectors
     if device.tile_items:
@@ -32,8 +34,8 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
         "",
         *tile.declare(lambda v: f"b[{affine([('stripe', tile.vectors)], v)}]" if spec.bias else f"({form})(0.0f)"),
         f"__global const float* from = x + row * {spec.k};",
-        f"__global const {form}* weights = w + {affine([('stripe', first)])};",
-        *tile.multiply(spec.k, lambda v: f"weights[{v}]", f"weights += {advance};"),
+        w.pointer("weights", "w", [("stripe", first)]),
+        *tile.multiply(spec.k, lambda v: w.read("weights", v), w.advance("weights", advance)),
         *tile.store(symbol, spec.steps, operands, "row"),
     ]
     bias = ", plus bias" if spec.bias else ""
@@ -44,7 +46,7 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
     arguments = [
         const_in("x"),
         *(const_in(operand.name) for operand in operands),
-        const_in("w", tile.width),
+        w.argument("w"),
         *([const_in("b", tile.width)] if spec.bias else []),
         result("out"),
     ]
@@ -65,7 +67,7 @@ def pack(spec: DenseSpec, device: Device, constants: Mapping[str, np.ndarray]) -
     starts = [min(number * tile.columns, spec.n - tile.columns) for number in range(tile.across)]
     w = constants["w"].astype(np.float32, copy=False).reshape(spec.k, spec.n)
     pieces = [w[:, start : start + tile.columns] for start in starts]
-    weights = np.stack(pieces, axis=0 if device.tile_items else 1)
+    weights = as_stored(np.stack(pieces, axis=0 if device.tile_items else 1), spec.weights)
     if not spec.bias:
         return (weights,)
     b = constants["b"].astype(np.float32, copy=False).reshape(spec.n)

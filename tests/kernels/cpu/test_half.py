@@ -14,14 +14,15 @@ from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Halo, Plain
 from hetpart.kernels import winograd
-from hetpart.kernels.cpu import conv
+from hetpart.kernels.cpu import conv, dense
 from hetpart.kernels.cpu.build import assembly, host_isa
 from hetpart.kernels.cpu.conv_choice import plan
-from hetpart.kernels.cpu.conv_plan import HALF_LONGEST, ConvPlan
+from hetpart.kernels.cpu.conv_plan import HALF_LONGEST, HALF_RUN, ConvPlan
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import (
     ConvSpec,
     ConvTransposeSpec,
+    DenseSpec,
     EltwiseSpec,
     GlobalPoolSpec,
     InstanceNormSpec,
@@ -31,7 +32,7 @@ from hetpart.kernels.spec import (
     ResizeSpec,
     Spec,
 )
-from tests.kernels.cpu import test_conv, test_depthwise
+from tests.kernels.cpu import reference, test_conv, test_depthwise
 from tests.kernels.cpu.conftest import RunKernel
 from tests.kernels.cpu.reference import convolution
 from tests.numerics import relative_error
@@ -134,6 +135,30 @@ def test_a_phone_multiplies_eight_at_once(group: int) -> None:
     arithmetic = [line.split() for line in lines if line.startswith("\tf")]
     assert sum(words[0] == "fmla" and words[1].endswith(".8h,") for words in arithmetic) > 20
     assert not any(words[0].startswith(("fcvt", "fcm")) for words in arithmetic)
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 512, 1000), (50, 192, 77), (190, 7, 3), (3, 300, 64)])
+@pytest.mark.parametrize("steps", [(), (Step("add", operand=0), Step("gelu"))], ids=["bare", "long"])
+def test_dense_layers_multiply_in_float16(
+    run_kernel: RunKernel, m: int, k: int, n: int, steps: tuple[Step, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    operands = (Plain((m, n)),) if steps else ()
+    spec = DenseSpec(Plain((m, k)), Plain((m, n)), m, k, n, True, steps, operands, "float16")
+    inputs = [rng.standard_normal(form.shape).astype(np.float32) for form in (spec.x, *operands)]
+    constants = {"w": rng.standard_normal((k, n)).astype(np.float32), "b": rng.standard_normal(n).astype(np.float32)}
+    (result,) = run_kernel(spec, inputs, constants)
+    # along a run, then inputs and weights; runs are added up in float32
+    limit = ROUNDING * math.sqrt(min(k, HALF_RUN) / 2 + 2)
+    assert relative_error(result, reference.dense(spec, inputs, constants)) < limit
+
+
+def test_a_phone_multiplies_eight_columns_at_once() -> None:
+    spec = DenseSpec(Plain((197, 192)), Plain((197, 192)), 197, 192, 192, weights="float16")
+    lines = [line.split() for line in assembly([dense.prim_func(spec, PHONE, "kernel")], PHONE).splitlines()]
+    products = [words[1] for words in lines if words and words[0] == "fmla"]
+    assert sum(form.endswith(".8h,") for form in products) > 20
+    assert not any(form.endswith(".4s,") for form in products)
 
 
 def test_weights_beyond_float16_are_refused() -> None:

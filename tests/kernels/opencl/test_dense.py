@@ -17,6 +17,15 @@ from hetpart.kernels.spec import DenseSpec
 from tests.numerics import relative_error
 
 
+def test_weights_in_float16(rig: Any, rng: np.random.Generator, style: tuple[Device, int]) -> None:
+    device, _ = style
+    for m, k, n in ((1, 64, 100), (19, 33, 70), (3, 8, 1)):
+        x = rng.standard_normal((m, k)).astype(np.float32)
+        w = rng.standard_normal((k, n)).astype(np.float16).astype(np.float32)
+        spec = DenseSpec(Plain(x.shape), Plain((m, n)), m, k, n, False, weights="float16")
+        assert relative_error(rig.run(spec, device, [x], {"w": w}), x.astype(np.float64) @ w) < 2e-6
+
+
 @pytest.mark.parametrize(
     ("leading", "k", "n", "bias"),
     [
