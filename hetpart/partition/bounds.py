@@ -45,6 +45,15 @@ def tails(dag: Dag) -> list[list[int]]:
     return remaining
 
 
+def reach(dag: Dag) -> list[int]:
+    """``reach[v]``: the nodes to which a path leads from v, as a bit mask."""
+    after = [0] * len(dag)
+    for v in reversed(range(len(dag))):
+        for w, _ in dag.successors[v]:
+            after[v] |= after[w] | 1 << w
+    return after
+
+
 def margins(dag: Dag, head: list[list[int]], tail: list[list[int]]) -> list[int]:
     """Per processor: the time before its first and after its last use that is lost in every schedule.
 

@@ -3,8 +3,10 @@
 Cut nodes split the graph into segments. Between two cut nodes only the processors these run on matter, so the optimum
 is a shortest path over (cut node, option) whose arc lengths are small exact problems. These are solved lazily: every
 arc has a lower and an upper bound, and while the shortest path by lower bounds is shorter than the shortest by upper
-bounds, the open arcs on it are solved: by dynamic programming, by CP-SAT, and if neither closes them, again with more
-effort. Equal segments share their arcs. A big segment that stays open is improved window by window, and may keep a gap.
+bounds, an open arc on it is solved, with more effort each time: by dynamic programming if the segment is narrow, else
+by CP-SAT. No more is asked than the path needs: an arc's length matters only below the cutoff at which no path through
+it could be the shortest. Equal segments share their arcs. A big segment that stays open is improved window by window,
+and may keep a gap.
 
 In the end transfers that gain nothing are removed, and the result is compared with the baselines: it is never worse
 than the best of them, and where one processor alone is as good, that is the plan.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hetpart.partition import windows
 from hetpart.partition.baselines import baselines
@@ -22,14 +25,14 @@ from hetpart.partition.budget import DEFAULT_LIMIT, Budget
 from hetpart.partition.cp_sat import solve_by_cp_sat
 from hetpart.partition.dag import Dag, Proof, Schedule
 from hetpart.partition.instance import Instance
-from hetpart.partition.labels import solve_by_labels
+from hetpart.partition.labels import is_narrow, solve_by_labels
 from hetpart.partition.list_schedule import best_list_schedule
 from hetpart.partition.problem import Placement, Problem
 from hetpart.partition.segments import split, without_implied_edges
 from hetpart.partition.tidy import tidy
 
-_ATTEMPTS = ((10_000, 1.0), (50_000, 4.0), (500_000, 10.0), (5_000_000, 40.0))
-"""Successive attempts on an arc: labels to keep in all levels together, then units of the budget for CP-SAT."""
+_ATTEMPTS = ((2_000, 0.3), (20_000, 10.0), (100_000, 40.0), (1_000_000, 160.0))
+"""Successive attempts on an arc: labels to keep in all levels together, units of the budget for CP-SAT."""
 
 
 @dataclass
@@ -50,15 +53,21 @@ class Arc:
         """Whether there is a gap and another attempt to close it."""
         return self.lower < self.upper and self.attempts < len(_ATTEMPTS)
 
-    def refine(self, budget: Budget) -> None:
-        """One more attempt; after the first, windows."""
+    def refine(self, cutoff: int, budget: Budget) -> None:
+        """One more attempt to find a schedule shorter than `cutoff`, or to prove that there is none."""
         labels, limit = _ATTEMPTS[self.attempts]
-        self._take(solve_by_labels(self.dag, self.schedule, labels // len(self.dag) + 1, budget))
-        if self.open:
-            self._take(solve_by_cp_sat(self.dag, self.schedule, limit, budget))
-        if self.open and self.attempts == 0 and len(self.dag) > windows.SIZE:
+        if self.narrow or self.attempts == 0:
+            self._take(solve_by_labels(self.dag, self.schedule, cutoff, labels // len(self.dag) + 1, budget))
+        if self.lower < min(cutoff, self.upper) and (not self.narrow or self.attempts >= 2):
+            self._take(solve_by_cp_sat(self.dag, Proof(self.schedule, self.lower), cutoff, limit, budget))
+        if self.lower < min(cutoff, self.upper) and self.attempts == 0 and len(self.dag) > 2 * windows.SIZE:
             self.schedule = windows.improve(self.dag, self.schedule, budget)
         self.attempts += 1
+
+    @cached_property
+    def narrow(self) -> bool:
+        """Whether labels are the engine for it, rather than CP-SAT."""
+        return is_narrow(self.dag)
 
     def _take(self, proof: Proof) -> None:
         self.schedule, self.lower = proof.schedule, max(self.lower, proof.lower_bound)
@@ -124,9 +133,9 @@ def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
         candidates = [key for key in dict.fromkeys((*path, *best)) if chain.arcs[key].open]
         if lower == upper or not candidates:
             break
-        for key in candidates:
-            if budget:
-                chain.arcs[key].refine(budget)
+        arc = chain.arcs[min(candidates, key=lambda key: chain.arcs[key].attempts)]
+        # No path through the arc is shorter than `lower`: if the arc itself takes that much more, none beats `upper`.
+        arc.refine(arc.lower + upper - lower, budget)
     lower, _ = chain.shortest(lambda arc: arc.lower)
     _, best = chain.shortest(lambda arc: arc.upper)
     found = instance.placement("ilp", tidy(instance.dag, chain.join(best)), lower)

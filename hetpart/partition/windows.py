@@ -41,7 +41,7 @@ def _solve_window(dag: Dag, schedule: Schedule, first: int, width: int, budget: 
     window = _window(dag, schedule, before, inside, after)
     none = Option(0, 0, ())
     incumbent = window.serial((none, *(schedule.options[v] for v in inside), none), range(len(window)))
-    found = solve_by_labels(window, incumbent, width, budget).schedule
+    found = solve_by_labels(window, incumbent, incumbent.makespan, width, budget).schedule
     options = list(schedule.options)
     for place, v in enumerate(inside, start=1):
         options[v] = found.options[place]

@@ -12,6 +12,7 @@ from hetpart.partition import Link, Mode, Placement, Problem, Task, Tensor, chec
 from hetpart.partition.bounds import lower_bound
 from hetpart.partition.budget import Budget
 from hetpart.partition.cp_sat import solve_by_cp_sat
+from hetpart.partition.dag import Proof
 from hetpart.partition.ilp import solve
 from hetpart.partition.instance import Instance
 from hetpart.partition.list_schedule import best_list_schedule
@@ -35,7 +36,7 @@ def test_decomposition_equals_one_model(problem: Problem) -> None:
     placement = solve(problem)
     check_placement(problem, placement)
     dag = Instance.of(problem).dag
-    whole = solve_by_cp_sat(dag, best_list_schedule(dag), 60.0, Budget(60.0))
+    whole = solve_by_cp_sat(dag, Proof(best_list_schedule(dag), 0), 10**6, 60.0, Budget(60.0))
     assert placement.makespan_us == whole.schedule.makespan == whole.lower_bound
 
 
