@@ -31,7 +31,7 @@ from hetpart.partition.problem import Placement, Problem
 from hetpart.partition.segments import split, without_implied_edges
 from hetpart.partition.tidy import tidy
 
-_ATTEMPTS = ((2_000, 0.3), (20_000, 10.0), (100_000, 40.0), (1_000_000, 160.0))
+_ATTEMPTS = ((2_000, 0.3), (100_000, 10.0), (1_000_000, 40.0), (10_000_000, 160.0))
 """Successive attempts on an arc: labels to keep in all levels together, units of the budget for CP-SAT."""
 
 
@@ -52,6 +52,11 @@ class Arc:
     def open(self) -> bool:
         """Whether there is a gap and another attempt to close it."""
         return self.lower < self.upper and self.attempts < len(_ATTEMPTS)
+
+    @property
+    def effort(self) -> tuple[int, int]:
+        """What the next attempt may take, to compare: small arcs first, as they tighten the others' cutoffs."""
+        return self.attempts, len(self.dag)
 
     def refine(self, cutoff: int, budget: Budget) -> None:
         """One more attempt to find a schedule shorter than `cutoff`, or to prove that there is none."""
@@ -133,7 +138,7 @@ def solve(problem: Problem, *, limit: float = DEFAULT_LIMIT) -> Placement:
         candidates = [key for key in dict.fromkeys((*path, *best)) if chain.arcs[key].open]
         if lower == upper or not candidates:
             break
-        arc = chain.arcs[min(candidates, key=lambda key: chain.arcs[key].attempts)]
+        arc = chain.arcs[min(candidates, key=lambda key: chain.arcs[key].effort)]
         # No path through the arc is shorter than `lower`: if the arc itself takes that much more, none beats `upper`.
         arc.refine(arc.lower + upper - lower, budget)
     lower, _ = chain.shortest(lambda arc: arc.lower)
