@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _UNITS_PER_TICK = 10.0
 """Units of the budget per unit of CP-SAT's deterministic time, which takes a core about 7.5 s without the LP."""
 
-_PROBE = 3.0
+_PROBE = 2.0
 """Units that a probe may take."""
 
 _NEAR = 50
