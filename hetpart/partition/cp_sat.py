@@ -8,8 +8,8 @@ delays by a constant where both ends' processors are known and by literals where
 Redundant rows state each processor's load, and literals name what comes before the longest tasks. Heads, tails and a
 horizon bound all start times.
 
-The horizon does most of the work: with one that is a few percent off the optimum, on either side, the answer takes a
-hundredth of the time that the last proof takes. So the interval between the bounds is halved by probes first.
+Far below the optimum a horizon is refuted at once, and close above it a schedule is soon found: on retinaface's heads
+1 % below takes a tenth of the time of the last proof. So probes close in on the optimum first.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NEAR = 50
 """Bounds that differ by less than one part in so many are no longer probed between: the last proof does it at once."""
 
 _LONGEST = 10
-"""How many tasks get literals for what comes before them; proofs took longer with 6 and with 16."""
+"""How many tasks get literals for what comes before them; on retinaface's heads 3 or all took twice as long."""
 
 
 def solve_by_cp_sat(dag: Dag, known: Proof, cutoff: int, limit: float, budget: Budget) -> Proof:

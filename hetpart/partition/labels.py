@@ -28,7 +28,7 @@ _STEPS_PER_EXTENSION = 5
 
 
 _NARROW = 100
-"""Sets of one size up to which this is the engine to choose: inception has 19 at most, retinaface's heads 5131."""
+"""Sets of one size up to which this is the engine to choose: inception has 13, retinaface's heads 5131."""
 
 
 class _Label(NamedTuple):
