@@ -122,9 +122,10 @@ def predict(
     `threads` counts on a CPU (None: 4, or what the target file says); `memory` on a GPU, for an engine that has kernels
     on buffers as well.
     """
+    from hetpart.cost.fitted import published
     from hetpart.cost.layers import layers
     from hetpart.cost.phones import CHIPS, Setting
-    from hetpart.cost.predict import OWN, check_setting, predict_latency, published
+    from hetpart.cost.predict import OWN, check_setting, predict_latency
     from hetpart.single import estimate_latency
 
     by_law = target in CHIPS and (published(target) or engine != OWN)

@@ -9,10 +9,14 @@ from hetpart.targets.schema import (
     INT8_CLASSES,
     MEMORY_CLASSES,
     PROCESSOR_KINDS,
+    PUBLISHED_CHIPS,
+    PUBLISHED_ENGINES,
+    UNTUNED_CLASSES,
     Cluster,
     CostTable,
     CpuCodegen,
     HexagonCodegen,
+    KernelLaw,
     Law,
     Link,
     OpenclCodegen,
@@ -64,7 +68,7 @@ def _processor(table: Table, name: str, block: int, machine: Machine) -> Process
         threads=table.integer("threads") if "threads" in table else 1,
         core=table.integer("core", minimum=0) if "core" in table else None,
         facts=table.facts("facts"),
-        cost=_cost(table.table("cost"), block) if "cost" in table else None,
+        cost=_cost(table.table("cost"), kind, block) if "cost" in table else None,
     )
     private = isinstance(processor.codegen, OpenclCodegen) and processor.codegen.private
     if processor.cost is not None and private and not processor.cost.convert_gb_per_s:
@@ -118,21 +122,22 @@ def _cluster(table: Table) -> Cluster:
     return cluster
 
 
-def _cost(table: Table, block: int) -> CostTable:
+def _cost(table: Table, kind: str, block: int) -> CostTable:
+    law = _kernel_law(table.table("law")) if "law" in table else None
+    roofless = law is not None and kind != "cpu"  # hetpart runs untuned code on the CPU alone
+    peak_gflops = bandwidth_gb_per_s = 0.0
     if "peak_gflops_per_lane" in table:
         peak_gflops = table.number("peak_gflops_per_lane") * block
-    else:
+    elif not roofless or "peak_gflops" in table:
         peak_gflops = table.number("peak_gflops")
-    shares = table.table("efficiency")
+    if not roofless or "bandwidth_gb_per_s" in table:
+        bandwidth_gb_per_s = table.number("bandwidth_gb_per_s")
     cost = CostTable(
-        peak_gflops=peak_gflops,
-        bandwidth_gb_per_s=table.number("bandwidth_gb_per_s"),
         launch_us=table.number("launch_us", zero=True),
-        efficiency={key: shares.share(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)}
-        | {
-            key: shares.share(key if key in shares else float32)
-            for key, float32 in (INT8_CLASSES | HALF_CLASSES).items()
-        },
+        peak_gflops=peak_gflops,
+        bandwidth_gb_per_s=bandwidth_gb_per_s,
+        law=law,
+        efficiency=_law_shares(table, kind) if law is not None else _roof_shares(table.table("efficiency")),
         shared=_shared(table.table("shared")) if "shared" in table else {},
         convert_gb_per_s=table.number("convert_gb_per_s") if "convert_gb_per_s" in table else 0.0,
         convert_p5_gb_per_s=table.number("convert_p5_gb_per_s") if "convert_p5_gb_per_s" in table else 0.0,
@@ -144,9 +149,35 @@ def _cost(table: Table, block: int) -> CostTable:
         raise table.error("contention", "a factor of at least 1 on the time of a kernel")
     if not cost.convert_speed("p95") <= cost.convert_gb_per_s <= cost.convert_speed("p5"):
         raise table.error("convert_gb_per_s", "the speed of the median: at most p5's and at least p95's")
-    shares.close()
     table.close()
     return cost
+
+
+def _kernel_law(table: Table) -> KernelLaw:
+    others = {key: table.choice(key, PUBLISHED_ENGINES) for key in ("fp16", "int8") if key in table}
+    law = KernelLaw(table.choice("chip", PUBLISHED_CHIPS), table.choice("fp32", PUBLISHED_ENGINES), **others)
+    table.close()
+    return law
+
+
+def _roof_shares(shares: Table) -> dict[str, float]:
+    """Of every class; those in other types are the float32 ones' unless stated."""
+    found = {key: shares.share(key) for key in (*COMPUTE_CLASSES, *MEMORY_CLASSES)}
+    for key, float32 in (INT8_CLASSES | HALF_CLASSES).items():
+        found[key] = shares.share(key if key in shares else float32)
+    shares.close()
+    return found
+
+
+def _law_shares(table: Table, kind: str) -> dict[str, float]:
+    """What is stated; on a CPU that must be the classes of which the law tells nothing."""
+    if kind != "cpu" and "efficiency" not in table:
+        return {}
+    shares = table.table("efficiency")
+    every = (*COMPUTE_CLASSES, *MEMORY_CLASSES, *INT8_CLASSES, *HALF_CLASSES)
+    found = {key: shares.share(key) for key in every if key in shares or (kind == "cpu" and key in UNTUNED_CLASSES)}
+    shares.close()
+    return found
 
 
 def _shared(table: Table) -> dict[str, float]:

@@ -32,6 +32,9 @@ Their efficiency is a share of the float32 peak too, and may well exceed 1.
 HALF_CLASSES = {"fp16_conv": "conv", "fp16_depthwise": "depthwise"}
 """Kernel classes in float16 arithmetic (``--precision fp16``), likewise; ``fp16_conv``: any filter, no groups."""
 
+UNTUNED_CLASSES = ("generic", "generic_memory")
+"""Kernel classes of TVM's untuned code, which no engine publishes latencies of."""
+
 MEMORY_CLASSES = ("memory", "norm", "generic_memory")
 """Kernel classes without multiply-adds, whose efficiency is a share of bandwidth.
 
@@ -119,16 +122,46 @@ class Cluster:
     clock_mhz: int
 
 
+PUBLISHED_CHIPS = (
+    "sd835", "sd845", "sd855", "sd855plus", "sd865", "sd888", "kirin970", "kirin980", "kirin985", "kirin990",
+    "kirin990-5g",
+)  # fmt: skip
+PUBLISHED_ENGINES = ("bolt", "mace", "mnn", "ncnn", "paddle-lite", "tflite", "tnn", "tvm")
+"""What a `KernelLaw` may name: chips and engines that hetpart.cost.fitted knows."""
+
+
 @dataclass(frozen=True)
-class CostTable:
-    """The roofline of a processor.
+class KernelLaw:
+    """Published kernels that hetpart's are taken to be as fast as: the law of hetpart.cost.fitted tells their times.
 
     Attributes:
-        peak_gflops: arithmetic roof in GFLOP/s (a multiply-add is two), for the threads that a kernel uses.
-        bandwidth_gb_per_s: memory roof, 1e9 bytes per second.
+        chip: one of `PUBLISHED_CHIPS`.
+        fp32, fp16, int8: one of `PUBLISHED_ENGINES` for each type that kernels compute in. Empty: as fp32.
+    """
+
+    chip: str
+    fp32: str
+    fp16: str = ""
+    int8: str = ""
+
+    def engine(self, dtype: str) -> str:
+        """The engine for ``fp32``, ``fp16`` or ``int8``."""
+        return {"fp16": self.fp16, "int8": self.int8}.get(dtype) or self.fp32
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """What kernels take on a processor: by a law of published kernels, or else by a roofline.
+
+    Attributes:
+        peak_gflops: arithmetic roof in GFLOP/s (a multiply-add is two), for the threads that a kernel uses; 0 where
+            the law tells of everything that hetpart emits.
+        bandwidth_gb_per_s: memory roof, 1e9 bytes per second; likewise.
         launch_us: fixed cost of one kernel call.
-        efficiency: per kernel class, the share of its roof that kernels reach. It is an effective share: an
-            algorithm that saves multiplications (Winograd) may exceed 1.
+        law: of all classes but `UNTUNED_CLASSES`; None where the roofline is that of these too.
+        efficiency: per kernel class, the share of the law's speed that kernels reach, 1 where none is stated; without a
+            law that of the roof. The latter is an effective share: an algorithm that saves multiplications (Winograd)
+            may exceed 1.
         shared: the same, where it differs, for a unit that works on shared buffers on a processor that has private
             memory (`OpenclCodegen.private`).
         convert_gb_per_s: speed of a copy between shared and private memory, 1e9 bytes of float32 per second; 0 if
@@ -139,10 +172,11 @@ class CostTable:
         power_w: watts of the phone while this processor computes and the others idle; 0 where it is not known.
     """
 
-    peak_gflops: float
-    bandwidth_gb_per_s: float
-    launch_us: float
-    efficiency: Mapping[str, float]
+    peak_gflops: float = 0.0
+    bandwidth_gb_per_s: float = 0.0
+    launch_us: float = 0.0
+    law: KernelLaw | None = None
+    efficiency: Mapping[str, float] = field(default_factory=dict)
     shared: Mapping[str, float] = field(default_factory=dict)
     convert_gb_per_s: float = 0.0
     convert_p5_gb_per_s: float = 0.0
@@ -150,6 +184,11 @@ class CostTable:
     convert_fixed_us: float | None = None
     contention: float = 1.0
     power_w: float = 0.0
+
+    def share(self, kernel_class: str, *, shared: bool = False) -> float:
+        """The efficiency of a class, on shared buffers if `shared`."""
+        stated = self.shared if shared and kernel_class in self.shared else self.efficiency
+        return stated[kernel_class] if self.law is None else stated.get(kernel_class, 1.0)
 
     def convert_us(self, size_bytes: int) -> float:
         """Median time of a copy between shared and private memory."""
@@ -180,7 +219,7 @@ class Processor:
         core: core id that the host bench pins it to, driver included, so that its launches cost the host nothing; None
             leaves that to the operating system.
         facts: further facts for ``hetpart targets``, free text.
-        cost: its roofline; None where hetpart emits no code yet.
+        cost: what its kernels take; None where hetpart emits no code yet.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """The published latencies as rows of the fit: which network, in which setting, and how long it took.
 
 latency.csv names the source of every row. Left out: several processors at once, NPUs and vendor drivers, sparse
-weights, networks without a layer table, rows marked suspect. HRNet_w18 takes 4 to 5 times what the classifier of that
-name would, on all chips alike: it is probably a segmentation network, of unknown size. That was noticed because the fit
-missed it.
+weights, networks without a layer table, rows marked suspect. Paddle-Lite's HRNet_w18 is no classifier: its benchmark
+page links HRNet_18_voc.tar.gz, and PaddleSeg's HRNet-W18 for Pascal VOC works at 512 x 512
+(configs/fcn/fcn_hrnetw18_voc12aug_512x512_40k.yml).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.phones.layers import Table, read_tables
 from hetpart.cost.phones import Setting
 
 PATH = Path(__file__).with_name("latency.csv")
@@ -46,7 +47,8 @@ NETWORK = {
     "mobilenet_ssd": "mobilenet_ssd", "ssd_mobilenetv1": "mobilenet_ssd",
     "ssd_mobilenet_v1_relu_voc_fp32_300": "mobilenet_ssd", "ssd_mobilenetv3_large": "ssd_mobilenet_v3_large",
     "mobilenet_yolo": "mobilenet_yolo", "mobilenetv2_yolov3": "mobilenet_v2_yolov3", "yolov4-tiny": "yolov4_tiny",
-    "blazeface": "blazeface", "nanodet_m": "nanodet_m", "yolov2": "codl_yolov2", "faststyletransfer": "codl_style",
+    "blazeface": "blazeface", "nanodet_m": "nanodet_m", "hrnet_w18": "fcn_hrnet_w18", "yolov2": "codl_yolov2",
+    "faststyletransfer": "codl_style",
 }  # fmt: skip
 
 
@@ -74,6 +76,12 @@ def read_rows(path: Path = PATH) -> list[Row]:
     with path.open(newline="") as file:
         found = [row for row in map(_row, csv.DictReader(file)) if row is not None]
     return found
+
+
+def networks() -> dict[str, Table]:
+    """The layer tables of the networks whose latencies are published."""
+    tables = read_tables()
+    return {name: tables[name] for name in sorted({row.network for row in read_rows()} & tables.keys())}
 
 
 def _row(raw: dict[str, str]) -> Row | None:

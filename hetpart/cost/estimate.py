@@ -1,4 +1,4 @@
-"""From work to microseconds: a roofline per kernel class, and transfers over links."""
+"""From a unit to microseconds: by the law of published kernels or by a roofline, as the target says; transfers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hetpart.cost.fitted import as_published, class_times
+from hetpart.cost.law import CPU_COMPUTE, GPU_COMPUTE, LAUNCH
+from hetpart.cost.layers import Layer, kernel
+from hetpart.cost.phones import DTYPE_BYTES, Setting
 from hetpart.cost.work import Work, work
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Layout
 from hetpart.graph.units import Unit, UnitGraph
-from hetpart.targets.schema import MEMORY_CLASSES, Link, OpenclCodegen, Processor
+from hetpart.targets.schema import MEMORY_CLASSES, UNTUNED_CLASSES, CostTable, KernelLaw, Link, OpenclCodegen, Processor
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Cost:
     Attributes:
         latency_us: from the start of the launch to the end of the kernel.
         launch_us: the part of it that launching takes, whatever the size of the work.
-        origin: ``measured`` on the device (a profile) or ``estimated`` from the target's cost table.
+        origin: ``measured`` on the device (a profile) or ``estimated`` from what the target states.
         bound: what dominates.
         kernel_class: the class whose efficiency was applied (see hetpart.targets.schema).
     """
@@ -42,7 +46,7 @@ def estimate(
     shared: bool = False,
     half: bool = False,
 ) -> Cost:
-    """``launch + max(flops / (peak * efficiency), bytes / bandwidth)``; a view costs nothing.
+    """``launch + work`` by the law that the target names, or by its roofline; a view costs nothing.
 
     Where the target bounds the length of a kernel, each of the parts that it is cut into is launched.
 
@@ -57,39 +61,26 @@ def estimate(
     Raises:
         InternalError: ``no-cost-table`` if the target states no costs for the processor.
     """
-    return roofline(work(unit, graph, layouts, half=half), processor, shared=shared)
-
-
-def roofline(todo: Work, processor: Processor, *, shared: bool = False) -> Cost:
-    """What `estimate` makes of the work of a unit.
-
-    Raises:
-        InternalError: ``no-cost-table`` if the target states no costs for the processor.
-    """
     table = processor.cost
     if table is None:
         raise InternalError("no-cost-table", f"the target states no costs for {processor.name}")
+    todo = work(unit, graph, layouts, half=half)
     if todo.kernel_class == "view":
         return Cost(0.0, 0.0, "estimated", "launch", "view")
-    kernel_class = _class_there(todo, processor)
-    efficiency = table.efficiency[kernel_class]
-    if shared:
-        efficiency = table.shared.get(kernel_class, efficiency)
-    if kernel_class in MEMORY_CLASSES:
-        compute_us, bandwidth_share = 0.0, efficiency
+    name = _class_there(todo, processor)
+    if table.law is None or name in UNTUNED_CLASSES:
+        compute_us, memory_us, busy_us = _by_roofline(todo, name, table, shared)
     else:
-        flops = 2 * todo.macs / todo.utilisation
-        compute_us = flops / (table.peak_gflops * efficiency * 1e3)
-        bandwidth_share = table.efficiency["generic_memory"] if kernel_class == "generic" else 1.0
-    memory_us = (todo.read_bytes + todo.write_bytes) / (table.bandwidth_gb_per_s * bandwidth_share * 1e3)
-    busy_us = max(compute_us, memory_us)
+        setting = _setting(unit, todo, processor, table.law)
+        layer = kernel(unit, graph, layouts, DTYPE_BYTES[setting.dtype])
+        compute_us, memory_us, busy_us = _by_law(layer, setting, table.share(name, shared=shared))
     bound: Literal["compute", "memory", "launch"] = "compute" if compute_us >= memory_us else "memory"
     if table.launch_us > busy_us:
         bound = "launch"
     parts = 1
     if isinstance(processor.codegen, OpenclCodegen) and processor.codegen.max_kernel_us:
         parts = max(1, math.ceil(busy_us / processor.codegen.max_kernel_us))
-    return Cost(parts * table.launch_us + busy_us, table.launch_us, "estimated", bound, kernel_class)
+    return Cost(parts * table.launch_us + busy_us, table.launch_us, "estimated", bound, name)
 
 
 _HALF = {"conv": "fp16_conv", "conv1x1": "fp16_conv", "conv3x3": "fp16_conv", "depthwise": "fp16_depthwise"}
@@ -103,6 +94,37 @@ def _class_there(todo: Work, processor: Processor) -> str:
     if isinstance(codegen, OpenclCodegen):  # Winograd's transform, which is in the share of conv3x3, is off
         return "conv" if codegen.tile_items and todo.kernel_class == "conv3x3" else todo.kernel_class
     return _HALF.get(todo.kernel_class, todo.kernel_class)
+
+
+_Busy = tuple[float, float, float]
+"""Microseconds of arithmetic, of traffic, and of both as they overlap."""
+
+
+def _by_roofline(todo: Work, kernel_class: str, table: CostTable, shared: bool) -> _Busy:
+    """``max(flops / (peak * efficiency), bytes / bandwidth)``."""
+    efficiency = table.share(kernel_class, shared=shared)
+    compute_us, bandwidth_share = 0.0, efficiency
+    if kernel_class not in MEMORY_CLASSES:
+        compute_us = 2 * todo.macs / todo.utilisation / (table.peak_gflops * efficiency * 1e3)
+        bandwidth_share = table.efficiency["generic_memory"] if kernel_class == "generic" else 1.0
+    memory_us = (todo.read_bytes + todo.write_bytes) / (table.bandwidth_gb_per_s * bandwidth_share * 1e3)
+    return compute_us, memory_us, max(compute_us, memory_us)
+
+
+def _by_law(layer: Layer, setting: Setting, share: float) -> _Busy:
+    """The law adds arithmetic and traffic: published latencies are those of sums of layers, which do not tell more."""
+    parts = {name: 1e3 * ms / share for name, ms in class_times([layer], setting).items() if name != LAUNCH}
+    compute_us = sum(us for name, us in parts.items() if name in (*CPU_COMPUTE, *GPU_COMPUTE))
+    busy_us = sum(parts.values())
+    return compute_us, busy_us - compute_us, busy_us
+
+
+def _setting(unit: Unit, todo: Work, processor: Processor, law: KernelLaw) -> Setting:
+    """How the law's engine would run `unit`: a CPU in integers or float16 where the unit does, a GPU in float32."""
+    if processor.kind != "cpu":
+        return as_published(Setting(law.chip, law.fp32, "gpu", "fp32", 0))
+    dtype = "int8" if unit.quantised is not None else "fp16" if todo.half else "fp32"
+    return Setting(law.chip, law.engine(dtype), "cpu", dtype, processor.threads)
 
 
 def transfer_us(link: Link, size_bytes: int) -> float:

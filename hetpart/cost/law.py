@@ -21,6 +21,12 @@ GPU_COMPUTE = ("conv", "conv1x1", "depthwise", "grouped")
 GPU_MEMORY = ("dense", "pool", "elementwise", "activations")
 LAUNCH = "launch"
 
+NARROW = 16
+"""Channels of a group below which a convolution is one of its own kind, and Winograd's transform does not pay."""
+
+FUSING = frozenset({"paddle-lite"})
+"""Engines whose GPU kernels do the activation behind a convolution, whichever it is (conv_activation_fuse_pass.cc)."""
+
 LITTLE_GHZ = 1.86
 """Clock of the Kirin 990's A55 cores, the only small ones in the data."""
 
@@ -39,9 +45,13 @@ class Term:
 
 def terms(layers: Iterable[tuple[Layer, int]], setting: Setting, version: str = "") -> list[Term]:
     """The terms of a network, given as layers and how often each occurs, in `setting`."""
-    cpu = setting.processor == "cpu"
-    totals = _cpu(layers, setting) if cpu else _gpu(layers, setting)
-    return [Term(name, ms, _effects(name, setting, version)) for name, ms in totals.items() if ms > 0]
+    found = nominal_ms(layers, setting)
+    return [Term(name, ms, effects_of(name, setting, version)) for name, ms in found.items() if ms > 0]
+
+
+def nominal_ms(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, float]:
+    """Milliseconds at nominal speed by kernel class; 0 for classes that the layers do not have."""
+    return _cpu(layers, setting) if setting.processor == "cpu" else _gpu(layers, setting)
 
 
 def latency_ms(found: Iterable[Term], effects: Mapping[str, float]) -> dict[str, float]:
@@ -49,7 +59,8 @@ def latency_ms(found: Iterable[Term], effects: Mapping[str, float]) -> dict[str,
     return {t.kernel_class: t.nominal_ms * math.exp(sum(effects.get(n, 0.0) for n, _ in t.effects)) for t in found}
 
 
-def _effects(kernel_class: str, setting: Setting, version: str) -> Effects:
+def effects_of(kernel_class: str, setting: Setting, version: str) -> Effects:
+    """The effects whose sum is the log of a class's factor."""
     where, engine, dtype, threads = setting.processor, setting.engine, setting.dtype, setting.threads
     chip = CHIPS[setting.chip]
     cpu = where == "cpu"
@@ -87,6 +98,7 @@ def _effects(kernel_class: str, setting: Setting, version: str) -> Effects:
 def _cpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, float]:
     totals = dict.fromkeys((*CPU_COMPUTE, *CPU_MEMORY, LAUNCH), 0.0)
     winograd = setting.engine != "tflite" and setting.dtype != "int8"
+    block = 16 // DTYPE_BYTES[setting.dtype]
     for layer, count in layers:
         totals[LAUNCH] += count
         if not layer.macs:
@@ -95,7 +107,7 @@ def _cpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, flo
             totals["dense"] += count * max(layer.weights, layer.read)
         else:
             name = _cpu_class(layer)
-            totals[name] += count * layer.macs * _cpu_padding(layer, name, winograd)
+            totals[name] += count * layer.macs * _cpu_padding(layer, name, winograd, block)
             totals["activations"] += count * (layer.read + layer.written)
             if not layer.depthwise:
                 totals["weights"] += count * layer.weights
@@ -111,34 +123,51 @@ def _memory_class(layer: Layer) -> str:
     return "pool" if layer.kind in ("pool", "norm") else "elementwise"
 
 
+def _narrow(layer: Layer) -> bool:
+    """Groups too narrow for the kernels of ungrouped convolutions; each of the wider ones is run as one of these."""
+    return layer.group > 2 and min(layer.c_in, layer.c_out) < NARROW * layer.group
+
+
 def _cpu_class(layer: Layer) -> str:
     if layer.depthwise:
         return "depthwise3" if layer.kernel[0] <= 3 else "depthwise5"
-    if layer.group > 2:
+    if _narrow(layer):
         return "grouped"
     if layer.kernel == (1, 1):
         return "conv1x1"
     eligible = layer.kind == "conv" and layer.kernel == (3, 3) and layer.stride == 1
-    if eligible and min(layer.c_in, layer.c_out) >= 16:
+    if eligible and min(layer.c_in, layer.c_out) >= NARROW * layer.group:
         return "conv3x3"
     return "stem" if layer.c_in <= 4 else "conv"
 
 
-def _cpu_padding(layer: Layer, name: str, winograd: bool) -> float:
-    """Work over multiply-adds: 8 output channels by 8 pixels at a time, the start of a sum, Winograd's 4 x 4 tiles."""
+def _cpu_padding(layer: Layer, name: str, winograd: bool, block: int) -> float:
+    """Work over multiply-adds: 8 output channels by 8 pixels at a time, and the start of a sum.
+
+    Winograd's transform works on 4 x 4 pixels and on whole blocks of input channels, at half the multiply-adds.
+    """
     if layer.depthwise:
         return 1.0 if layer.stride == 1 else 1.3
-    depth = layer.c_in // layer.group * math.prod(layer.kernel)
-    factor = math.ceil(layer.c_out / 8) * 8 / layer.c_out * (1 + 8 / depth)
-    if name == "conv3x3":
+    c_in, c_out = layer.c_in // layer.group, layer.c_out // layer.group
+    transformed = name == "conv3x3" and winograd
+    depth = _whole(c_in, block) if transformed else c_in
+    factor = _whole(c_out, 8) / c_out * (depth + 8 / math.prod(layer.kernel)) / c_in
+    if transformed:
         tiles = math.ceil(layer.out[0] / 4) * math.ceil(layer.out[1] / 4)
-        factor *= tiles * 16 / layer.pixels * (0.5 if winograd else 1.0)
-    return factor * math.ceil(layer.pixels / 8) * 8 / layer.pixels
+        return 0.5 * factor * 16 * tiles / layer.pixels
+    return factor * _whole(layer.pixels, 8) / layer.pixels
+
+
+def _whole(count: int, block: int) -> int:
+    """`count`, the last block filled up."""
+    return math.ceil(count / block) * block
 
 
 def _gpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, float]:
     totals = dict.fromkeys((*GPU_COMPUTE, *GPU_MEMORY, LAUNCH), 0.0)
     for layer, count in layers:
+        if layer.kind == "activation" and setting.engine in FUSING:
+            continue
         totals[LAUNCH] += count
         if not layer.macs:
             totals[_memory_class(layer)] += count * (layer.read + layer.written)
@@ -148,9 +177,9 @@ def _gpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, flo
             totals["depthwise"] += count * layer.macs
             totals["activations"] += count * (layer.read + layer.written)
         else:
-            depth = layer.c_in // layer.group
-            factor = math.ceil(layer.c_out / 4) * 4 / layer.c_out * math.ceil(depth / 4) * 4 / depth
-            name = "grouped" if layer.group > 2 else "conv1x1" if layer.kernel == (1, 1) else "conv"
+            depth, c_out = layer.c_in // layer.group, layer.c_out // layer.group
+            factor = _whole(c_out, 4) / c_out * _whole(depth, 4) / depth
+            name = "grouped" if _narrow(layer) else "conv1x1" if layer.kernel == (1, 1) else "conv"
             totals[name] += count * layer.macs * factor
             totals["activations"] += count * (layer.read + layer.written + layer.weights)
     gmacs = CHIPS[setting.chip].gpu_gmacs * (2 if setting.dtype == "fp16" else 1)

@@ -2,16 +2,19 @@
 
 Engines fuse batch normalisation and cheap activations into convolutions, as units do, but run additions of two
 activations and costlier activations as kernels of their own: a unit gives one layer and one more for each of these.
+hetpart's own kernels do all of a unit: `kernel` is that one layer.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from hetpart.cost.work import Work, work
+from hetpart.cost.work import Work, activation_bytes, work
 from hetpart.errors import InternalError
 from hetpart.graph.epilogue import BINARY
+from hetpart.graph.layout import Layout
 from hetpart.graph.units import Unit, UnitGraph
 
 KINDS = ("conv", "deconv", "dense", "matmul", "pool", "norm", "eltwise", "activation", "move")
@@ -85,25 +88,41 @@ def layers(graph: UnitGraph) -> list[Layer]:
     return [layer for unit in graph for layer in _of_unit(unit, graph)]
 
 
+def kernel(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout], element_bytes: int) -> Layer:
+    """The one kernel that hetpart makes of `unit`, which is no view: what its epilogue reads counts, its steps do not.
+
+    Activations count as they lie in memory: `Layer.read` and `Layer.written` are bytes by `element_bytes`.
+    """
+    read, written = (size // element_bytes for size in activation_bytes(unit, graph, layouts))
+    return replace(_anchor(unit, graph), read=read, written=written)
+
+
 def _of_unit(unit: Unit, graph: UnitGraph) -> list[Layer]:
     if unit.kind == "view":
         return []
+    first = _anchor(unit, graph)
+    out = graph.types[unit.outputs[0]].shape if unit.outputs else ()
+    extra = _separate_steps(unit, graph, out)
+    if first.kind == "eltwise":
+        return extra or [Layer("activation", read=math.prod(out), written=math.prod(out))]
+    return [first, *extra]
+
+
+def _anchor(unit: Unit, graph: UnitGraph) -> Layer:
+    """The layer of a unit's first operator."""
     todo = work(unit, graph)
     kind = _KIND_OF_UNIT.get(unit.kind, "matmul" if todo.macs else "move")
     out = graph.types[unit.outputs[0]].shape if unit.outputs else ()
-    extra = _separate_steps(unit, graph, out)
-    if kind == "eltwise":
-        return extra or [Layer("activation", read=math.prod(out), written=math.prod(out))]
     read, written = _elements(unit, graph, todo, kind, out)
     if kind in ("conv", "deconv") and len(out) >= 3:
-        return [_convolution(kind, unit, graph, out, read, written), *extra]
+        return _convolution(kind, unit, graph, out, read, written)
     if kind in ("dense", "matmul", "conv", "deconv"):
         columns = out[-1] if out else 1
         rows = max(1, math.prod(out) // max(1, columns))
         depth = max(1, todo.macs // max(1, rows * columns))
         matrix = "dense" if kind == "dense" else "matmul"
-        return [Layer(matrix, depth, columns, out=(1, rows), read=read, written=written), *extra]
-    return [Layer(kind, read=read, written=written), *extra]
+        return Layer(matrix, depth, columns, out=(1, rows), read=read, written=written)
+    return Layer(kind, read=read, written=written)
 
 
 def _convolution(kind: str, unit: Unit, graph: UnitGraph, out: tuple[int, ...], read: int, written: int) -> Layer:

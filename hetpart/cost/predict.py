@@ -1,34 +1,22 @@
 """Predicts how long a network takes on one processor of a published chip, as a published engine would run it.
 
-Parameters and errors come from phones.json, which `benchmarks.phones.fit` writes. A prediction is always an estimate.
+A prediction is always an estimate; its band comes from how well the law did without the network's family.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from typing import Any, Literal
 
-from hetpart.cost.law import Term, latency_ms, terms
+from hetpart.cost.fitted import as_published, class_times, engines, measured_on, stored
 from hetpart.cost.layers import Layer
 from hetpart.cost.phones import CHIPS, DTYPE_BYTES, Setting
 from hetpart.errors import HetpartError
 
 OWN = "hetpart"
 """hetpart's kernels have not been published on a phone: they count as the fastest published engine in that setting."""
-
-_SIMILAR: dict[str, str] = {
-    "sd855": "sd855plus",
-    "sd855plus": "sd855",
-    "kirin990": "kirin990-5g",
-    "kirin990-5g": "kirin990",
-}
-"""Chips that differ in clocks alone: one lends the other what is published only there."""
-
 
 _ENOUGH = 20
 """Published latencies of a chip's processor that its own band takes; with fewer, one or two decide where it ends."""
@@ -88,82 +76,40 @@ def predict_latency(layers: Sequence[Layer], setting: Setting) -> Prediction:
         HetpartError: ``unknown-chip``, ``unknown-engine``, ``unknown-processor``, ``unknown-dtype`` or ``bad-threads``.
     """
     check_setting(setting)
-    if setting.processor == "gpu" and setting.engine == "mace" and CHIPS[setting.chip].gpu == "mali":
-        setting = replace(setting, memory="buffer")  # MACE's choice there, and all that is published
-    table = [(layer, 1) for layer in layers]
     if setting.engine != OWN:
-        return _predict(table, setting, setting.engine)
-    tried = [_predict(table, replace(setting, engine=engine), OWN) for engine in engines(setting.processor)]
+        return _predict(layers, setting, setting.engine)
+    tried = [_predict(layers, replace(setting, engine=engine), OWN) for engine in engines(setting.processor)]
     known = [p for p in tried if not p.extrapolated] or [p for p in tried if measured_on(p.setting)] or tried
     return min(known, key=lambda prediction: prediction.latency_us)
 
 
-def published(chip: str) -> bool:
-    """Whether any latency of `chip`, or of one that differs in clocks alone, is published."""
-    return bool({chip, _SIMILAR.get(chip, "")} & {key.split("/")[0] for key in _stored()["settings"]})
-
-
-def engines(processor: str) -> tuple[str, ...]:
-    """The engines with published latencies on `processor` (cpu or gpu)."""
-    return tuple(sorted({key.split("/")[1] for key in _stored()["settings"] if key.split("/")[2] == processor}))
-
-
-def _predict(table: list[tuple[Layer, int]], setting: Setting, engine: str) -> Prediction:
-    parts = _class_times(table, setting)
+def _predict(layers: Sequence[Layer], setting: Setting, engine: str) -> Prediction:
+    setting = as_published(setting)
+    parts = class_times(layers, setting)
     total_us = sum(parts.values()) * 1e3
-    extrapolated = _extrapolated(setting)
-    spread, band_of = _band(setting, extrapolated)
+    why = extrapolated(setting)
+    spread, band_of = _band(setting, why)
     shares = {name: ms * 1e3 / total_us for name, ms in sorted(parts.items(), key=lambda item: -item[1])}
     low_us, high_us = total_us * math.exp(-spread), total_us * math.exp(spread)
-    return Prediction(setting, engine, total_us, low_us, high_us, band_of, shares, extrapolated)
+    return Prediction(setting, engine, total_us, low_us, high_us, band_of, shares, why)
 
 
-def _band(setting: Setting, extrapolated: str) -> tuple[float, str]:
+def _band(setting: Setting, why: str) -> tuple[float, str]:
     """The log of the factor within which four of five predictions lay, on this chip or else on all, and whose it is.
 
     They were predicted without their family of networks or, for what is extrapolated, without their engine.
     """
-    key = f"{'engine' if extrapolated else 'family'}/{setting.processor}"
-    errors = _stored()["errors"]
+    key = f"{'engine' if why else 'family'}/{setting.processor}"
+    errors = stored()["errors"]
     chip = errors.get(f"{key}/{setting.chip}", {"rows": 0})
     if chip["rows"] >= _ENOUGH:
         return chip["p80_log"], f"{chip['rows']} latencies on {setting.chip}'s {setting.processor}"
     return errors[key]["p80_log"], f"{errors[key]['rows']} latencies on all chips' {setting.processor}s"
 
 
-def class_times(layers: Sequence[Layer], setting: Setting) -> dict[str, float]:
-    """Milliseconds per kernel class of the law, in the commonest version of the engine."""
-    return _class_times([(layer, 1) for layer in layers], setting)
-
-
-def _class_times(table: list[tuple[Layer, int]], setting: Setting) -> dict[str, float]:
-    stored = _stored()
-    versions = stored["settings"].get(setting.key, {})
-    version = max(versions, key=lambda name: (versions[name], name)) if versions else ""
-    found = terms(table, setting, version)
-    return latency_ms(found, {**_borrowed(found, setting.chip), **stored["effects"]})
-
-
-def _borrowed(found: Sequence[Term], chip: str) -> dict[str, float]:
-    """The effects of the chip's twin, under the chip's name: where nothing of the chip itself is stored."""
-    if chip not in _SIMILAR:
-        return {}
-    stored, twin = _stored()["effects"], _SIMILAR[chip]
-    names = {name: name.replace(f"/{chip}", f"/{twin}", 1) for term in found for name, _ in term.effects}
-    return {name: stored[other] for name, other in names.items() if other in stored}
-
-
-def measured_on(setting: Setting) -> bool:
-    """Whether the engine was published on this chip's processor, in whatever dtype."""
-    chips = {setting.chip, _SIMILAR.get(setting.chip, "")}
-    return any(
-        chip in chips and (engine, where) == (setting.engine, setting.processor)
-        for chip, engine, where in (key.split("/")[:3] for key in _stored()["settings"])
-    )
-
-
-def _extrapolated(setting: Setting) -> str:
-    keys = [key.split("/") for key in _stored()["settings"]]
+def extrapolated(setting: Setting) -> str:
+    """Why nothing near `setting` is published; empty if the engine is on this chip's processor, and in this dtype."""
+    keys = [key.split("/") for key in stored()["settings"]]
     where = (setting.engine, setting.processor)
     if not measured_on(setting):
         return f"no published latency of {setting.engine} on {setting.chip}'s {setting.processor}"
@@ -202,9 +148,3 @@ def check_setting(setting: Setting) -> None:
         raise HetpartError("bad-threads", f"{setting.threads} threads: from 1 to 8 are published")
     if setting.memory not in ("", "buffer") or (setting.memory and setting.processor == "cpu"):
         raise HetpartError("bad-option", f"memory {setting.memory} means nothing on a {setting.processor}")
-
-
-@cache
-def _stored() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(resources.files("hetpart.cost").joinpath("phones.json").read_text())
-    return loaded

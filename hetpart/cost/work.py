@@ -44,14 +44,10 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
     if unit.kind == "view":
         return Work(0, 0, 0, "view")
     macs = sum(node_macs(node, graph) for node in unit.nodes)
-    written = sum(_value_bytes(value, graph, layouts) for value in unit.outputs)
     half = half and unit.kind in HALF_KINDS
-    read = sum(_value_bytes(value, graph, layouts) for value in unit.inputs)
-    read += _constant_bytes(unit, graph) // (2 if half else 1)
-    if unit.nodes and unit.anchor.op_type in _PARTIAL_READERS:
-        read = min(read, written + sum(_indices_bytes(value, graph) for value in unit.anchor.inputs[1:]))
-    elif unit.kind == "channels":
-        read = min(read, written)
+    read, written = activation_bytes(unit, graph, layouts)
+    if not _reads_in_part(unit):
+        read += _constant_bytes(unit, graph) // (2 if half else 1)
     return Work(
         macs=macs,
         read_bytes=read * _PASSES.get(unit.kind, 1),
@@ -60,6 +56,21 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
         utilisation=_utilisation(unit, layouts) if macs else 1.0,
         half=half,
     )
+
+
+def activation_bytes(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout]) -> tuple[int, int]:
+    """Bytes of activations read and written, each value once; halos and spare lanes included where there is a layout.
+
+    What picks values out of its data, constants included, reads no more than it writes and its indices.
+    """
+    written = sum(_value_bytes(value, graph, layouts) for value in unit.outputs)
+    read = sum(_value_bytes(value, graph, layouts) for value in unit.inputs)
+    if unit.kind == "channels":
+        read = min(read, written)
+    elif _reads_in_part(unit):
+        indices = sum(_indices_bytes(value, graph) for value in unit.anchor.inputs[1:])
+        read = min(read + _constant_bytes(unit, graph), written + indices)
+    return read, written
 
 
 def node_macs(node: ir.Node, graph: UnitGraph) -> int:
@@ -72,6 +83,11 @@ _PASSES = {"softmax": 2, "layer_norm": 2, "instance_norm": 2}
 
 _PARTIAL_READERS = frozenset({"Gather", "GatherElements", "GatherND", "Slice", "Split"})
 """Operators that read as much of their data as they write, not all of it."""
+
+
+def _reads_in_part(unit: Unit) -> bool:
+    return bool(unit.nodes) and unit.anchor.op_type in _PARTIAL_READERS
+
 
 _CLASS_OF_KIND = {
     "conv_transpose": "conv_transpose",

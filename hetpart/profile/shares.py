@@ -1,4 +1,5 @@
-"""Estimates beside measured times, per kernel class, and the shares of the roof that a target's file should state.
+"""Estimates beside measured times, per kernel class, and the shares of the roof, or of the law's speed, that a target's
+file should state.
 
 A share (``efficiency``, or ``shared`` on a processor that has private memory) stands for a whole class of kernels, so
 it is fitted to sums: over the units whose estimate it decides, not those that launching or the memory's bandwidth does.
@@ -13,7 +14,7 @@ from typing import Any
 from hetpart.cost.estimate import Cost
 from hetpart.profile.data import Profile
 from hetpart.profile.keys import Unit
-from hetpart.targets.schema import MEMORY_CLASSES, Target
+from hetpart.targets.schema import MEMORY_CLASSES, UNTUNED_CLASSES, Target
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ def shares(
                 continue
             name = _deciding_class(cost)
             apart = memory == "shared" and name == cost.kernel_class and name in table.shared
-            share = table.shared[name] if apart else table.efficiency[name]
-            roofs = ("memory", "compute") if name in MEMORY_CLASSES else ("compute",)
+            share = table.share(name, shared=apart)
+            whole = name in MEMORY_CLASSES or (table.law is not None and name not in UNTUNED_CLASSES)
+            roofs = ("memory", "compute") if whole else ("compute",)
             busy = (cost.latency_us - cost.launch_us, max(0.0, measured_us - cost.launch_us))
             deciding = (1, *busy) if cost.bound in roofs else (0, 0.0, 0.0)
             where = processor, "shared" if apart else "efficiency", name

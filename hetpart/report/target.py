@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hetpart.targets.schema import HALF_CLASSES, INT8_CLASSES, Cluster, Processor, Target
+from hetpart.targets.schema import HALF_CLASSES, INT8_CLASSES, Cluster, KernelLaw, Processor, Target
 
 _ABOUT = ("name", "title", "kind", "processors", "links")
 
@@ -46,7 +46,9 @@ def _print_processor(processor: Processor, sources: Mapping[str, str], console: 
     if processor.cost is None:
         console.print("  no code is emitted for it yet\n")
         return
-    console.print("  estimated costs; efficiency: the share of the peak, or of the bandwidth, that kernels reach")
+    roof = "the share of the peak, or of the bandwidth, that kernels reach"
+    law = "the share of the speed of the kernels that law names, of generic ones as without a law"
+    console.print(f"  estimated costs; efficiency: {roof if processor.cost.law is None else law}")
     _note(sources.get(f"{path}.cost"), console)
     _print_rows(_rows(processor.cost, f"{path}.cost", sources), console)
 
@@ -66,6 +68,8 @@ def _rows(thing: Any, path: str, sources: Mapping[str, str], besides: tuple[str,
             prefix = "" if field.name == "facts" else f"{field.name} "
             for key, inner in value.items():
                 yield prefix + key, _words(inner), sources.get(f"{here}.{key}") or _derived(key)
+        elif isinstance(value, KernelLaw):
+            yield from ((f"law {key}", words, source) for key, words, source in _rows(value, here, sources))
         elif (here in sources or value != field.default) and value != ():
             yield field.name, _words(value), sources.get(here) or sources.get(f"{here}_per_lane", "")
 

@@ -12,7 +12,7 @@ from benchmarks.phones.fit import HELD_OUT, all_errors, designs, leave_out
 from benchmarks.phones.layers import read_tables
 from benchmarks.phones.picture import PICTURE, picture
 from benchmarks.phones.rows import Row, read_rows
-from hetpart.cost import predict
+from hetpart.cost import fitted
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_the_file_has_every_row_of_the_fit(stored: list[dict[str, str]], rows: l
 
 def test_stored_errors_are_those_of_the_file(stored: list[dict[str, str]], rows: list[Row]) -> None:
     found = all_errors(rows, ratios(stored, "without_family_ms"), ratios(stored, "without_engine_ms"))
-    kept = predict._stored()["errors"]
+    kept = fitted.stored()["errors"]
     assert found.keys() == kept.keys()
     for name, error in found.items():
         assert error == pytest.approx(kept[name], abs=2e-3), name
@@ -47,7 +47,7 @@ def test_stored_errors_are_those_of_the_file(stored: list[dict[str, str]], rows:
 def test_leaving_out_again_gives_the_file(stored: list[dict[str, str]], rows: list[Row]) -> None:
     at = [i for i, row in enumerate(rows) if row.setting.processor == "gpu"]
     gpu = [rows[i] for i in at]
-    found = leave_out(gpu, designs(gpu, read_tables()), lambda row: row.family, predict._stored()["effects"])
+    found = leave_out(gpu, designs(gpu, read_tables()), lambda row: row.family, fitted.stored()["effects"])
     assert found == pytest.approx(ratios(stored, "without_family_ms")[at], rel=0.03)
 
 

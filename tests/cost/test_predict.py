@@ -13,7 +13,7 @@ from benchmarks.phones.networks import NETWORKS
 from benchmarks.phones.report import PAGE, page
 from benchmarks.phones.rows import read_rows
 from hetpart.compiler import Options, prepare
-from hetpart.cost import predict
+from hetpart.cost import fitted, predict
 from hetpart.cost.law import latency_ms
 from hetpart.cost.layers import layers
 from hetpart.cost.phones import Setting
@@ -34,7 +34,7 @@ def flat(table):
 
 def test_refit_gives_the_stored_parameters(tables) -> None:
     rows = read_rows()
-    stored = predict._stored()["effects"]
+    stored = fitted.stored()["effects"]
     design = designs(rows, tables)
     found = fit(rows, design)
     assert found.keys() == stored.keys()
@@ -82,7 +82,7 @@ def test_without_data_it_says_so_and_widens_the_band(tables) -> None:
 
 
 def test_the_band_is_the_chips_where_enough_is_published(tables) -> None:
-    table, errors = flat(tables["resnet50"]), predict._stored()["errors"]
+    table, errors = flat(tables["resnet50"]), fitted.stored()["errors"]
     for chip, key in (("sd835", "family/cpu/sd835"), ("kirin990-5g", "family/cpu")):
         found = predict.predict_latency(table, replace(SETTING, chip=chip, engine="paddle-lite", dtype="fp32"))
         assert not found.extrapolated
@@ -96,7 +96,7 @@ def test_own_engine_is_the_fastest_published(tables) -> None:
     own = predict.predict_latency(flat(tables["resnet50"]), replace(SETTING, engine="hetpart"))
     other = predict.predict_latency(flat(tables["resnet50"]), SETTING)
     assert own.engine == "hetpart"
-    assert own.setting.engine in predict.engines("cpu")
+    assert own.setting.engine in fitted.engines("cpu")
     assert own.latency_us <= other.latency_us
 
 

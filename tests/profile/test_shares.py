@@ -72,7 +72,15 @@ def test_on_shared_buffers_the_other_table_counts_where_it_has_the_class() -> No
     assert (row.table, row.share) == ("shared", table.shared[name])
     private = replace(profile, entries=(Entry("gpu", "private", "a", ("a",), 11, SPREAD),))
     (row,) = shares(private, {("a", "gpu"): ("private", "a")}, phone, estimates)
-    assert (row.table, row.share) == ("efficiency", table.efficiency[name])
+    assert (row.table, row.share) == ("efficiency", 1.0)
+
+
+def test_a_share_of_a_law_s_speed_decides_whatever_bounds_a_unit_but_launching() -> None:
+    profile, keys, _, _ = measured({"a": 11, "b": 21, "c": 9}, {"a": cost(10), "b": cost(10), "c": cost(0.5)})
+    estimates = {"a": {"cpu": cost(10)}, "b": {"cpu": cost(10, "memory")}, "c": {"cpu": cost(0.5, "launch")}}
+    (row,) = shares(profile, keys, load_target("sd855"), estimates)
+    assert (row.units, row.deciding, row.share) == (3, 2, 1.0)
+    assert row.fitted == pytest.approx(20 / 30)
 
 
 def test_rows_of_several_networks_add_up() -> None:

@@ -14,7 +14,14 @@ from hetpart.errors import HetpartError
 from hetpart.targets import CpuCodegen, Target, load_target, target_names
 from hetpart.targets.machine import this_machine
 from hetpart.targets.read import read_target
-from hetpart.targets.schema import COMPUTE_CLASSES, HALF_CLASSES, INT8_CLASSES, MEMORY_CLASSES, OpenclCodegen
+from hetpart.targets.schema import (
+    COMPUTE_CLASSES,
+    HALF_CLASSES,
+    INT8_CLASSES,
+    MEMORY_CLASSES,
+    UNTUNED_CLASSES,
+    OpenclCodegen,
+)
 from hetpart.targets.table import Table
 
 SHIPPED = Path(sys.modules["hetpart.targets"].__file__ or "").parent
@@ -46,9 +53,10 @@ def test_every_shipped_target_is_complete(name: str) -> None:
     assert target.host.kind == "cpu"
     for processor in target.processors:
         if processor.cost is not None:
-            assert set(processor.cost.efficiency) == {
-                *COMPUTE_CLASSES, *INT8_CLASSES, *HALF_CLASSES, *MEMORY_CLASSES
-            }  # fmt: skip
+            every = {*COMPUTE_CLASSES, *INT8_CLASSES, *HALF_CLASSES, *MEMORY_CLASSES}
+            stated = set(processor.cost.efficiency)
+            assert stated == every if processor.cost.law is None else stated <= every
+            assert stated >= set(UNTUNED_CLASSES) or processor.kind != "cpu"
     for source in ("cpu", "gpu"):
         assert target.link(source, {"cpu": "gpu", "gpu": "cpu"}[source]).fixed_us > 0
 
@@ -111,6 +119,12 @@ def test_not_toml(tmp_path: Path) -> None:
     assert refusal(str(path)).code == "target-file"
 
 
+def test_shares_of_a_law_s_speed_are_one_unless_stated(tmp_path: Path) -> None:
+    cost = load_target(edited(tmp_path, "generic = ", "conv1x1 = 0.5\ngeneric = ")).host.cost
+    assert cost is not None
+    assert (cost.share("conv1x1"), cost.share("conv3x3"), cost.share("int8_conv")) == (0.5, 1.0, 1.0)
+
+
 def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
     target = load_target(edited(tmp_path, '"Qualcomm Snapdragon 855"', '"My phone"'))
     assert (target.name, target.title) == ("mine", "My phone")
@@ -128,8 +142,12 @@ def test_a_users_copy_loads_under_its_own_name(tmp_path: Path) -> None:
             "peak_gflops = nan",
             "processors.cpu.cost.peak_gflops must be a positive number, not nan",
         ),
-        ("depthwise = ", "depthwize = ", "efficiency.depthwise must be a positive number; it is missing"),
-        ("depthwise = ", "depthwise = 30  # ", "efficiency.depthwise must be a share of at most 10, not 30"),
+        ("generic = ", "generick = ", "efficiency.generic must be a positive number; it is missing"),
+        ("generic = ", "generic = 30  # ", "efficiency.generic must be a share of at most 10, not 30"),
+        ("generic = ", "conv = 0.9\ndepthwize = 1\ngeneric = ", "unknown key processors.cpu.cost.efficiency.depthwize"),
+        ('chip = "sd855"', 'chip = "sd856"', "processors.cpu.cost.law.chip must be one of sd835, sd845, sd855, "),
+        ('fp32 = "paddle-lite"', 'fp32 = "caffe"', "processors.cpu.cost.law.fp32 must be one of bolt, mace, mnn"),
+        ('fp16 = "paddle-lite"', 'fp61 = "paddle-lite"', "unknown key processors.cpu.cost.law.fp61"),
         (
             "clock_mhz = 2840",
             "clock_mhz = 2.84",
@@ -172,8 +190,9 @@ def test_malformed_names_the_key_and_what_is_expected(tmp_path: Path, old: str, 
     [
         ("threads = 4", "thread = 4", "did you mean threads?"),
         ("lanes = 4 ", "lanes = 4\nzzz = 4 ", "known here: l2_bytes, lanes, mattr, mcpu, registers, triples"),
-        ("depthwise = ", "depthwize = ", "it says depthwize; did you mean depthwise?"),
-        ("depthwise = ", "depthwise = 30  # ", "1 is all of it; it is no percentage"),
+        ("generic = ", "generick = ", "it says generick; did you mean generic?"),
+        ('fp32 = "mace"', 'fp32 = "mac"', "did you mean mace?"),
+        ("generic = ", "generic = 30  # ", "1 is all of it; it is no percentage"),
         ('kind = "opencl"', 'kind = "openCL"', "did you mean opencl?"),
         ('kind = "opencl"', 'kind = "npu"', None),
         ("block = 4 ", "blocks = 4 ", "it says blocks; did you mean block?"),
@@ -205,7 +224,7 @@ def dotted(path: KeyPath) -> str:
 DATA = tomllib.loads((SHIPPED / "sd855.toml").read_text())
 OPTIONAL = {
     "threads", "max_image", "max_kernel_us", "storage", "memory", "contention", "power_w", "convert_p5_gb_per_s",
-    "convert_p95_gb_per_s", *INT8_CLASSES, *HALF_CLASSES,
+    "convert_p95_gb_per_s", *INT8_CLASSES, *HALF_CLASSES, "fp16", "int8",
 }  # fmt: skip
 
 
@@ -280,7 +299,7 @@ def test_importing_targets_is_light() -> None:
 
 
 def test_without_classes_of_other_types_the_float32_ones_count(tmp_path: Path) -> None:
-    text = (SHIPPED / "sd855.toml").read_text()
+    text = (SHIPPED / "host.toml").read_text()
     plain = "\n".join(line for line in text.splitlines() if not line.startswith(("int8_", "fp16_")))
     (tmp_path / "plain.toml").write_text(plain)
     cost = load_target(str(tmp_path / "plain.toml")).host.cost

@@ -47,7 +47,7 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "regnet_y_400mf": classic.regnet_y_400mf,
     "vision_transformer": classic.vision_transformer,
     "vit_b16": partial(classic.vision_transformer, 224),
-    "hrnet_w18": classic.hrnet_w18,
+    "fcn_hrnet_w18": classic.fcn_hrnet_w18,
     "inception_v1": inception.inception_v1,
     "inception_v3": inception.inception_v3,
     "inception_v4": inception.inception_v4,

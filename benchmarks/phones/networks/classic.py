@@ -125,8 +125,12 @@ def vision_transformer(size: int = 384, width: int = 768, depth: int = 12, heads
     return b.finish(logits=b.dense(x, 1000))
 
 
-def hrnet_w18() -> onnx.ModelProto:
-    """HRNet-W18-C (Wang et al. 2020), as PaddleClas publishes it."""
+def fcn_hrnet_w18() -> onnx.ModelProto:
+    """HRNet-W18 with a segmentation head for Pascal VOC at 512 x 512, as PaddleSeg publishes it (configs/fcn)."""
+
+    def resize(x: Value, height: int, width: int) -> Value:
+        size = np.array((1, x.channels, height, width), np.int64)
+        return b.op("Resize", x, None, None, size, mode="linear")
 
     def basic(x: Value, channels: int) -> Value:
         y = conv_bn(b, conv_bn(b, x, channels, 3), channels, 3, activation=identity)
@@ -146,9 +150,7 @@ def hrnet_w18() -> onnx.ModelProto:
             for source, x in enumerate(branches):
                 if source > target:
                     x = conv_bn(b, x, goal.channels, 1, activation=identity)
-                    x = b.op("Resize", x, None, None, np.array(goal.shape, np.int64), mode="nearest",
-                             nearest_mode="floor",
-                             coordinate_transformation_mode="asymmetric")  # fmt: skip
+                    x = resize(x, *goal.shape[2:])
                 for step in range(target - source):
                     last = step == target - source - 1
                     x = conv_bn(b, x, goal.channels if last else x.channels, 3, stride=2,
@@ -157,7 +159,7 @@ def hrnet_w18() -> onnx.ModelProto:
             fused.append(relu(b, total or x))
         return fused
 
-    b, x = image("hrnet_w18")
+    b, x = image("fcn_hrnet_w18", 512)
     x = conv_bn(b, conv_bn(b, x, 64, 3, stride=2), 64, 3, stride=2)
     for _ in range(4):
         x = bottleneck(x, 64)
@@ -169,8 +171,6 @@ def hrnet_w18() -> onnx.ModelProto:
             for _ in range(4):
                 branches = [basic(x, x.channels) for x in branches]
             branches = exchange(branches)
-    heads = [bottleneck(x, 32 << index) for index, x in enumerate(branches)]
-    y = heads[0]
-    for x in heads[1:]:
-        y = b.op("Add", x, conv_bn(b, y, x.channels, 3, stride=2))
-    return classify(b, conv_bn(b, y, 2048, 1))
+    x = b.concat(branches[0], *(resize(x, *branches[0].shape[2:]) for x in branches[1:]))
+    x = b.conv(conv_bn(b, x, x.channels, 1), 21, 1, bias=True)
+    return b.finish(classes=b.op("ArgMax", resize(x, 512, 512), axis=1))
