@@ -49,7 +49,9 @@ Each form adds to the one above it:
 
 Tried on top and not taken: what a layer moves beyond 2 MiB of cache as a class of its own (CPU 10.7 % where it was
 8.6); no kernels for activations with Paddle-Lite on CPUs either (9.9 where it was 9.3); on GPUs, the rounds of waves of
-the last section, with each chip's compute units (15.1 where it was 14.3).
+the last section, with each chip's compute units (15.1 where it was 14.3); arithmetic that hides traffic as a roofline
+has it, at half of the nominal speed in every layer: 13.2 on GPUs, 7.9 on CPUs, but 10.7 and 14.1 in int8 on one and four
+threads, which were 8.1 and 9.3, and more work could then take less time.
 
 The forms before, without HRNet_w18:
 
