@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +44,7 @@ def test_the_estimate_is_that_of_the_compiler_on_one_processor(squeezenet: onnx.
 def test_a_file_of_the_user_counts_even_where_its_name_is_a_chip(squeezenet: onnx.ModelProto, own_file: str) -> None:
     path = Path(own_file).rename(Path(own_file).with_name("sd855.toml"))
     before = predict(squeezenet, str(path)).latency_us
-    path.write_text(re.sub(r"conv1x1 = [0-9.]+", "conv1x1 = 9.0", path.read_text(), count=1))
+    path.write_text(path.read_text().replace("generic = ", "conv1x1 = 9.0\ngeneric = ", 1))
     assert predict(squeezenet, str(path)).latency_us < before
     assert predict(squeezenet, "sd855").method == "published-latencies"
 
