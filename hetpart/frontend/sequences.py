@@ -177,17 +177,17 @@ def _split(at: _Resolver, node: onnx.NodeProto) -> list[onnx.NodeProto]:
 def _concat(at: _Resolver, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     """ConcatFromSequence, along an axis that is there or a new one."""
     attributes = {attribute.name: attribute.i for attribute in node.attribute}
-    axis, items, nodes = attributes["axis"], at.items(node.input[0]), []
+    axis, items = attributes["axis"], at.items(node.input[0])
+    nodes: list[onnx.NodeProto] = []
     if not items:
         raise _UnknownError
     if attributes.get("new_axis", 0):
-        if at.opset < 13:
-            further, axes = [], {"axes": [axis]}
-        else:
-            further, axes = [at.constant(f"{node.name}/axes", np.array([axis], np.int64))], {}
+        further = [] if at.opset < 13 else [at.constant(f"{node.name}/axes", np.array([axis], np.int64))]
         parts = [f"{node.name}/{index}" for index in range(len(items))]
         for item, part in zip(items, parts, strict=True):
-            nodes.append(helper.make_node("Unsqueeze", [item, *further], [part], part, **axes))
+            nodes.append(helper.make_node("Unsqueeze", [item, *further], [part], part))
+            if not further:
+                nodes[-1].attribute.append(helper.make_attribute("axes", [axis]))
         items = parts
     return [*nodes, helper.make_node("Concat", items, [node.output[0]], node.name, axis=axis)]
 
