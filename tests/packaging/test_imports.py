@@ -47,7 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     "explain": {"errors", "compiler", "fix", "frontend", "graph", "passes", "phases", "targets"},
     "rewritten": {"errors", "files", "graph", "verify"},
     "rehearse": {
-        "errors", "bundle", "codegen", "compiler", "graph", "kernels", "plan", "runtime", "targets", "verify",
+        "errors", "bundle", "codegen", "compiler", "frontend", "graph", "kernels", "plan", "runtime", "targets",
+        "verify",
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
     "profiler": {
