@@ -30,7 +30,7 @@ from hetpart.kernels.cpu.emit import (
 )
 from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
 from hetpart.kernels.cpu.steps import finish, is_long
-from hetpart.kernels.cpu.tiles import divisor, each_piece
+from hetpart.kernels.cpu.tiles import divisor, each_piece, piece_count
 from hetpart.kernels.cpu.vectors import Accumulators, cast, operand_vector, vector, zeros
 from hetpart.kernels.cpu.winograd_plan import WinogradPlan
 from hetpart.kernels.half import as_stored
@@ -39,6 +39,9 @@ from hetpart.kernels.spec import ConvSpec
 
 Pixel = tuple[Expr, Expr]
 """(y, x)."""
+
+LINE_BYTES = 64
+"""A cache line."""
 
 UNROLL = 112
 """Multiply-adds in the unrolled body of the innermost loop, about."""
@@ -123,20 +126,25 @@ class _Kernel:
     def _band(self, band: Band) -> None:
         plan = self.plan
 
-        def tile_row(chunk: Expr, y: Expr, rows: int) -> None:
-            each_piece(plan.columns, lambda x, columns: _Tile(band, (y, rows), (x, columns), self).emit(chunk))
+        def tile_row(chunk: Expr, number: Expr, y: Expr, rows: int) -> None:
+            def tile(x: Expr, columns: int) -> None:
+                turn = number * piece_count(plan.columns) + x // plan.columns[0].size
+                _Tile(band, (y, rows), (x, columns), self, turn).emit(chunk)
+
+            each_piece(plan.columns, tile)
 
         with T.serial(0, plan.chunks) as chunk:
-            band.each_row(lambda y, rows: tile_row(chunk, y, rows))
+            band.each_row(lambda number, y, rows: tile_row(chunk, number, y, rows))
         if self.spec.out.halo:
-            band.each_row(lambda y, rows: band.zero_halo(self.out, y, rows))
+            band.each_row(lambda _, y, rows: band.zero_halo(self.out, y, rows))
 
 
 @dataclass
 class _Tile(Tile):
-    """Emits the code of one tile of `kernel`."""
+    """Emits the code of one tile of `kernel`; `turn` is its number among the tiles of its band."""
 
     kernel: _Kernel
+    turn: Expr
 
     def emit(self, chunk: Expr) -> None:
         """One chunk of the reduction."""
@@ -234,6 +242,10 @@ class _Tile(Tile):
 
         def block_tap(b: Expr, tap: Expr, kh: Expr, kw: Expr) -> None:
             with T.serial(0, sums.block // unroll) as outer:
+                if plan.prefetches_next:
+                    bodies = sums.block // unroll
+                    number = ((b - run * plan.run) * sums.taps + tap) * bodies + outer
+                    self._prefetch_next(run, number, plan.run * sums.taps * bodies)
                 for inner in range(unroll):
                     lane = outer * unroll + inner
                     step = (b * sums.taps + tap) * sums.block + lane
@@ -256,6 +268,23 @@ class _Tile(Tile):
             last = T.EQ(run, plan.runs - 1)
             _either(plan.runs, last, lambda: over_taps(spec.kernel, tail_tap), lambda: None)
 
+    @property
+    def _weights_start(self) -> Expr:
+        """Where the tile's weights begin, in vectors."""
+        return self.band.block * self.kernel.plan.reduction.steps
+
+    def _prefetch_next(self, run: Expr, number: Expr, count: int) -> None:
+        """Ask for part of the tile's share of the next run's weights in unrolled body `number` of `count`."""
+        spec, plan = self.kernel.spec, self.kernel.plan
+        line = LINE_BYTES // np.dtype(spec.x.dtype).itemsize
+        size = self.band.vectors * spec.out.block
+        steps = plan.run * plan.reduction.taps * plan.reduction.block
+        share = -(-steps * size // (line * plan.turns))
+        each = -(-share // count)
+        start = self._weights_start * spec.out.block + T.min((run + 1) * steps, plan.reduction.steps) * size
+        for i in range(each):
+            prefetch(self.kernel.w, start + (self.turn * share + number * each + i) * line, into_l2=True)
+
     def _multiply_add(self, acc: Accumulators, block: Expr, lane: Expr, step: Expr, kh: Expr, kw: Expr) -> None:
         """One step of the reduction: input channel `lane` of `block` under tap (kh, kw)."""
         spec, plan = self.kernel.spec, self.kernel.plan
@@ -265,9 +294,8 @@ class _Tile(Tile):
             self.kernel.x[self.band.image, block, top + y * spec.strides[0], left + x * spec.strides[1], lane]
             for y, x in self.pixels
         ]
-        tile = self.band.block * plan.reduction.steps  # in vectors
-        at = tile + step * self.band.vectors
-        for v in range(self.band.vectors if plan.choice.prefetch else 0):
+        at = self._weights_start + step * self.band.vectors
+        for v in range(self.band.vectors if plan.choice.prefetch and not plan.prefetches_next else 0):
             prefetch(self.kernel.w, (at + plan.choice.prefetch * self.band.vectors + v) * spec.out.block)
         weights = [self.kernel.w[vector(spec.out.block, (at + v) * spec.out.block)] for v in range(self.band.vectors)]
         acc.rank_one(weights, inputs)

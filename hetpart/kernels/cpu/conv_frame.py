@@ -76,12 +76,12 @@ class Band:
         """The first output block."""
         return self.part * self.frame.blocks + self.first
 
-    def each_row(self, emit: Callable[[Expr, int], None]) -> None:
-        """Emit a loop over the tile rows: ``emit(first row, rows)``."""
+    def each_row(self, emit: Callable[[Expr, Expr, int], None]) -> None:
+        """Emit a loop over the tile rows: ``emit(number in the band, first row, rows)``."""
         begin = self.number * self.frame.band
         end = T.min(begin + self.frame.band, piece_count(self.frame.rows))
         with T.serial(begin, end) as row:
-            on_piece(row, self.frame.rows, emit)
+            on_piece(row, self.frame.rows, lambda y, rows: emit(row - begin, y, rows))
 
     def zero_halo(self, out: Buffer, y: Expr, rows: int) -> None:
         """Emit what fills the halo beside, above and below `rows` rows from `y` on, if there is any."""

@@ -4,6 +4,8 @@ Two loop orders. Where the weights fit into the L2 cache, bands of rows are the 
 Where they do not, they stream: channel tiles are the outer loop unless it costs more to read the input again for each
 of them. The reduction is then cut into chunks whose weights stay in the L1 cache while they are applied to all pixels
 of the item; between chunks the partial sums lie in the output. Weights that stream or serve few pixels are prefetched.
+A 1x1 convolution whose input fits into the L2 cache does so too: the weights of a network are in no cache when their
+layer begins, and while one chunk is applied to all pixels there is time to fetch the next.
 
 In float16 a sum is cut into runs of some `HALF_RUN` products, which are added up in the output: its rounding errors
 grow with the length of a run and with their number, not with the length of the whole sum.
@@ -17,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hetpart.kernels.cpu.conv_frame import Frame, in_one_column, is_flat
-from hetpart.kernels.cpu.tiles import Run, TileShape, even_runs, rank_tiles
+from hetpart.kernels.cpu.tiles import Run, TileShape, even_runs, piece_count, rank_tiles
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 
@@ -95,7 +97,8 @@ class Direct:
         channels_outer: whether channel tiles are the outer loop.
         band: tile rows of one work item.
         chunk: input blocks per pass over the pixels.
-        prefetch: steps of the reduction by which weights are asked for in advance; 0 leaves it to the hardware.
+        prefetch: steps of the reduction by which weights are asked for in advance; 0 leaves it to the hardware. With
+            channel tiles outside it is the next chunk that is asked for, whatever the number, if there is time to.
     """
 
     tile: TileShape
@@ -134,6 +137,17 @@ class ConvPlan:
         out, choice = flattened(spec).out, self.choice
         tiles = self.channel_tiles, self.rows, self.columns
         return Frame(out, spec.group, self.blocks, *tiles, choice.band, choice.channels_outer)
+
+    @property
+    def turns(self) -> int:
+        """Tiles of a band: so often the weights of a run are used before those of the next one are needed."""
+        return min(self.choice.band, piece_count(self.rows)) * piece_count(self.columns)
+
+    @property
+    def prefetches_next(self) -> bool:
+        """Whether each tile asks for its share of the weights of the next chunk."""
+        choice = self.choice
+        return choice.prefetch > 0 and choice.channels_outer and self.turns > 1 and self.run == choice.chunk
 
     @property
     def runs(self) -> int:
@@ -183,11 +197,13 @@ def estimate(spec: ConvSpec, isa: Isa, tile: TileShape | None = None, channels_o
     if channels_outer is None:
         input_again_bytes = x.size_bytes * (channel_tiles - 1) if x.size_bytes > isa.l2_bytes // 2 else 0
         channels_outer = streams and input_again_bytes <= weights_bytes * (-(-tile_rows // band) - 1)
+        if spec.kernel == (1, 1) and x.size_bytes <= isa.l2_bytes // 2:
+            channels_outer = cold = True
     chunk = max(1, reduction.full)
     if channels_outer:
         band = -(-tile_rows // min(tile_rows, -(-ITEMS // tiles)))
         step_bytes = reduction.block * reduction.taps * tile.vectors * spec.out.block * size_bytes
-        if band * tile_columns >= 8:  # pixels enough to make up for reading and writing partial sums
+        if band * tile_columns >= 4:  # pixels enough to make up for reading and writing partial sums
             chunk = max(1, CHUNK_WEIGHTS_BYTES // step_bytes)
     return Direct(tile, channels_outer, band, chunk, AHEAD if cold else 0)
 

@@ -111,7 +111,7 @@ class _Kernel:
         self.plan.frame.item(item, self._band)
 
     def _band(self, band: Band) -> None:
-        def tile_row(y: Expr, rows: int) -> None:
+        def tile_row(_: Expr, y: Expr, rows: int) -> None:
             each_piece(self.plan.frame.columns, lambda x, columns: _Tile(band, (y, rows), (x, columns), self).emit())
             band.zero_halo(self.out, y, rows)
 

@@ -14,6 +14,7 @@ from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Halo
 from hetpart.kernels.cpu import conv
 from hetpart.kernels.cpu.build import host_isa
+from hetpart.kernels.cpu.conv_choice import forced
 from hetpart.kernels.cpu.conv_plan import ConvPlan, estimate, flattened
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
@@ -194,6 +195,19 @@ def test_order_follows_the_size_of_the_weights() -> None:
     assert ConvPlan.of(small, estimate(small, HOST)).chunks == 1
     assert estimate(large, HOST).channels_outer
     assert ConvPlan.of(large, estimate(large, HOST)).chunks > 1
+
+
+def test_pointwise_layers_ask_for_the_next_weights_while_the_pixels_pass_by(run_kernel: RunKernel) -> None:
+    isa = replace(HOST, mcpu="untuned", l2_bytes=2 << 20)
+    for spec in (spec_of(520, 250, (9, 11), (1, 1)), spec_of(520, 250, (9, 11), (1, 1), out_halo=Halo(1, 1, 1, 1))):
+        choice = estimate(spec, isa)
+        plan = ConvPlan.of(spec, choice)
+        assert choice.channels_outer
+        assert plan.chunks > 1
+        assert plan.prefetches_next
+        with forced(choice):
+            check(run_kernel, spec)
+    assert not estimate(spec_of(520, 250, (56, 56), (1, 1)), isa).channels_outer  # the input would be read again
 
 
 @pytest.mark.parametrize(
