@@ -125,8 +125,9 @@ def test_sequences() -> None:
         import_model(model)
 
 
-def test_sequences_between_nodes() -> None:
-    model = model_of("(float[2] x) => (float[2] y) { s = SequenceConstruct(x)\n y = SequenceAt(s, i) }", i=np.int64(0))
+def test_sequences_read_at_a_place_that_is_not_known() -> None:
+    text = "(float[2] x, int64 i) => (float[2] y) { s = SequenceConstruct(x, x)\n y = SequenceAt(s, i) }"
+    model = model_of(text)
     with refused("unsupported-dtype", "sequence", node="s"):
         import_model(model)
 
