@@ -23,7 +23,7 @@ SMALL = ("bert_tiny", "mobilenetv3_small", "shufflenetv2", "squeezenet")
 UNITS = {
     "bert_tiny": 48,
     "mobilenetv3_small": 74,
-    "shufflenetv2": 137,
+    "shufflenetv2": 76,
     "squeezenet": 39,
     "resnet18": 24,
     "resnet50": 57,
