@@ -63,7 +63,8 @@ def train() -> Network:
     data, held_out = load()
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels).long()
     network = Network()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
+    # decay enough to leave channels without use, as in networks that are trained for long
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1.0)
     steps = EPOCHS * (len(images) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=5e-3, total_steps=steps)
     for _ in range(EPOCHS):

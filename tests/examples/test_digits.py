@@ -33,7 +33,7 @@ def test_the_model_is_as_it_was_trained(held_out: Digits) -> None:
     onnx.checker.check_model(model, full_check=True)
     assert sum(node.op_type == "BatchNormalization" for node in model.graph.node) == 10
     assert MODEL.stat().st_size < 300_000
-    assert accuracy_of(model, held_out) == pytest.approx(0.99, abs=0.002)
+    assert accuracy_of(model, held_out) == pytest.approx(0.993, abs=0.002)
 
 
 def test_pruned_by_a_third_and_repaired_without_labels(held_out: Digits) -> None:
@@ -41,8 +41,8 @@ def test_pruned_by_a_third_and_repaired_without_labels(held_out: Digits) -> None
     unlabelled = Digits(training.images[:128], np.empty(0))
     result = compress("prune-channels{ratio=0.3,multiple=1}", unlabelled)
     onnx.checker.check_model(result.repaired, full_check=True)
-    assert accuracy_of(result.original, held_out) == pytest.approx(0.99, abs=0.002)
-    assert accuracy_of(result.one_shot, held_out) < 0.75
+    assert accuracy_of(result.original, held_out) == pytest.approx(0.993, abs=0.002)
+    assert 0.46 <= accuracy_of(result.one_shot, held_out) <= 0.73
     assert accuracy_of(result.repaired, held_out) >= 0.95
 
 
