@@ -45,8 +45,8 @@ def test_the_bundle_is_right_under_emulation(name: str, strategy: str, processor
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [
-        ("squeezenet", "cpu"),
         ("mobilenetv2", "cpu"),
+        pytest.param("squeezenet", "cpu", marks=pytest.mark.slow),
         pytest.param("resnet18", "cpu", marks=pytest.mark.slow),
         pytest.param("squeezenet", "gpu", marks=pytest.mark.slow),
     ],
