@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError
 
 from hetpart.errors import HetpartError
 from hetpart.files import reported
@@ -67,12 +69,12 @@ def write_model(
         made = Path(folder) / output.name
         save_model(model, made)
         approval = approve(made)
-        replaced, beside = output.exists(), (made.parent / data.name).exists()
+        stale, beside = _has_weights_in(output, data.name), (made.parent / data.name).exists()
         if beside:
             os.replace(made.parent / data.name, data.resolve())
         os.replace(made, output.resolve())
-        if replaced and not beside:
-            data.unlink(missing_ok=True)  # what was replaced had its weights there
+        if stale and not beside:
+            data.unlink(missing_ok=True)
     return approval
 
 
@@ -107,6 +109,15 @@ def _check_paths(model: ir.Model, source: Path, outputs: tuple[Path, Path], over
             )
         if path.exists() and (not overwrite or not path.is_file()):
             raise HetpartError("output-exists", f"{path} exists", hint="choose another name, or --overwrite")
+
+
+def _has_weights_in(model: Path, name: str) -> bool:
+    """Whether `model` is an ONNX file that has weights in the file `name` beside it."""
+    try:
+        graph = onnx.load(model, load_external_data=False).graph
+    except (OSError, DecodeError):
+        return False
+    return any(entry.key == "location" and entry.value == name for t in graph.initializer for entry in t.external_data)
 
 
 def _compare(source: Path, model: ir.Model, made: Path) -> float:

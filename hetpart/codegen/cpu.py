@@ -14,8 +14,8 @@ import numpy as np
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.names import symbol_of
 from hetpart.graph.layout import Plain
+from hetpart.kernels.call import KernelCall, Source
 from hetpart.kernels.isa import Isa
-from hetpart.kernels.select import KernelCall, Source
 from hetpart.kernels.spec import ConvSpec, OnnxSpec, Spec
 from hetpart.plan.invocation import Argument, Constant, Invocation, Scratch, Value
 

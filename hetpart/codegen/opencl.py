@@ -10,9 +10,9 @@ from hetpart.codegen.cpu import arguments
 from hetpart.codegen.names import symbol_of
 from hetpart.graph.assign import Assignment
 from hetpart.graph.layout import Blocked, Layout, Split
+from hetpart.kernels.call import KernelCall
 from hetpart.kernels.kernel import Device, OpenclGenerator, Texture
 from hetpart.kernels.opencl import generator
-from hetpart.kernels.select import KernelCall
 from hetpart.kernels.spec import RepackSpec, Spec
 from hetpart.plan.invocation import Argument, Constant, Invocation, Private, Value
 from hetpart.plan.private import Copy

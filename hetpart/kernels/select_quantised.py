@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from hetpart.errors import InternalError
 from hetpart.graph.halo import window
 from hetpart.graph.quantised import Quantised, Scheme, Weights
+from hetpart.kernels.call import Context
 from hetpart.kernels.spec import QConvSpec, QDenseSpec, QEltwiseSpec, QPoolSpec, Rounding, Spec
-
-if TYPE_CHECKING:
-    from hetpart.kernels.select import Context
-
 
 _Part = TypeVar("_Part", Scheme, Weights, Rounding)
 
