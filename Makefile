@@ -94,7 +94,7 @@ placements-report: $(BIN)/hetpart ## tell placements that lose from those that w
 compression-report: $(BIN)/hetpart ## what compression gains, estimated beside published and measured, for docs/compression.md
 	$(BIN)/python -m benchmarks.compression --paste docs/compression.md
 
-bench-predicted: $(BIN)/hetpart ## profile all networks here, and compare predicted with measured latencies (10 to 15 minutes)
+bench-predicted: $(BIN)/hetpart ## profile all networks here, and compare predicted with measured latencies (25 minutes)
 	@mkdir -p $(OUT)
 	$(BIN)/python -m benchmarks.predicted --all --json $(OUT)/predicted.json --paste docs/profile.md
 

@@ -120,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--strategies", nargs="+", choices=list(STRATEGIES), default=list(STRATEGIES))
     parser.add_argument("--limit", type=float, default=3.0, help="the solver's limit, as for compile (default: 3)")
     parser.add_argument(
-        "--seconds", type=int, default=8, help="begin no further round of a model after so long (default: 8)"
+        "--seconds", type=int, default=30, help="begin no further round of a model after so long (default: 30)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to this file")
     parser.add_argument("--paste", type=Path, metavar="PAGE", help="put the table into this page, between its marks")
