@@ -12,6 +12,7 @@ from hetpart.targets.schema import (
     PUBLISHED_CHIPS,
     PUBLISHED_ENGINES,
     UNTUNED_CLASSES,
+    Cache,
     Cluster,
     CostTable,
     CpuCodegen,
@@ -136,6 +137,8 @@ def _cost(table: Table, kind: str, block: int) -> CostTable:
         launch_us=table.number("launch_us", zero=True),
         peak_gflops=peak_gflops,
         bandwidth_gb_per_s=bandwidth_gb_per_s,
+        caches=_caches(table) if law is None else (),
+        half_speed_pixels=_half_speed(table) if law is None else {},
         law=law,
         efficiency=_law_shares(table, kind) if law is not None else _roof_shares(table.table("efficiency")),
         shared=_shared(table.table("shared")) if "shared" in table else {},
@@ -151,6 +154,25 @@ def _cost(table: Table, kind: str, block: int) -> CostTable:
         raise table.error("convert_gb_per_s", "the speed of the median: at most p5's and at least p95's")
     table.close()
     return cost
+
+
+def _caches(table: Table) -> tuple[Cache, ...]:
+    found: list[Cache] = []
+    for cache in table.tables("caches"):
+        found.append(Cache(cache.integer("bytes"), cache.number("gb_per_s")))
+        if len(found) > 1 and found[-1].size_bytes <= found[-2].size_bytes:
+            raise cache.error("bytes", f"more than the {found[-2].size_bytes} of the cache before")
+        cache.close()
+    return tuple(found)
+
+
+def _half_speed(table: Table) -> dict[str, int]:
+    if "half_speed_pixels" not in table:
+        return {}
+    stated = table.table("half_speed_pixels")
+    found = {key: stated.integer(key) for key in COMPUTE_CLASSES if key in stated}
+    stated.close()
+    return found
 
 
 def _kernel_law(table: Table) -> KernelLaw:

@@ -150,6 +150,14 @@ class KernelLaw:
 
 
 @dataclass(frozen=True)
+class Cache:
+    """What of a unit's activations lies within the first `size_bytes` moves at `gb_per_s`, 1e9 bytes per second."""
+
+    size_bytes: int
+    gb_per_s: float
+
+
+@dataclass(frozen=True)
 class CostTable:
     """What kernels take on a processor: by a law of published kernels, or else by a roofline.
 
@@ -157,6 +165,10 @@ class CostTable:
         peak_gflops: arithmetic roof in GFLOP/s (a multiply-add is two), for the threads that a kernel uses; 0 where
             the law tells of everything that hetpart emits.
         bandwidth_gb_per_s: memory roof, 1e9 bytes per second; likewise.
+        caches: smallest first; the roof of activations that fit into one, those beyond all of them and weights have the
+            memory's. Without a law only, as the next.
+        half_speed_pixels: per kernel class, the pixels of an output map with which kernels reach half of their
+            efficiency (they reach all of it with infinitely many); 0 where none is stated.
         launch_us: fixed cost of one kernel call.
         law: of all classes but `UNTUNED_CLASSES`; None where the roofline is that of these too.
         efficiency: per kernel class, the share of the law's speed that kernels reach, 1 where none is stated; without a
@@ -174,6 +186,8 @@ class CostTable:
 
     peak_gflops: float = 0.0
     bandwidth_gb_per_s: float = 0.0
+    caches: tuple[Cache, ...] = ()
+    half_speed_pixels: Mapping[str, int] = field(default_factory=dict)
     launch_us: float = 0.0
     law: KernelLaw | None = None
     efficiency: Mapping[str, float] = field(default_factory=dict)

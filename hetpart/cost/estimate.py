@@ -101,14 +101,26 @@ _Busy = tuple[float, float, float]
 
 
 def _by_roofline(todo: Work, kernel_class: str, table: CostTable, shared: bool) -> _Busy:
-    """``max(flops / (peak * efficiency), bytes / bandwidth)``."""
+    """``max(flops / (peak * efficiency), bytes / bandwidth)``, slower on small maps, faster from caches."""
     efficiency = table.share(kernel_class, shared=shared)
     compute_us, bandwidth_share = 0.0, efficiency
     if kernel_class not in MEMORY_CLASSES:
         compute_us = 2 * todo.macs / todo.utilisation / (table.peak_gflops * efficiency * 1e3)
+        if todo.pixels:
+            compute_us *= 1 + table.half_speed_pixels.get(kernel_class, 0) / todo.pixels
         bandwidth_share = table.efficiency["generic_memory"] if kernel_class == "generic" else 1.0
-    memory_us = (todo.read_bytes + todo.write_bytes) / (table.bandwidth_gb_per_s * bandwidth_share * 1e3)
+    memory_us = _traffic_us(todo, table) / bandwidth_share
     return compute_us, memory_us, max(compute_us, memory_us)
+
+
+def _traffic_us(todo: Work, table: CostTable) -> float:
+    """Activations by the caches that they fit into; weights are as cold as a whole network makes them."""
+    left, done, us = todo.read_bytes + todo.write_bytes - todo.constant_bytes, 0, 0.0
+    for cache in table.caches:
+        here = min(left, cache.size_bytes - done)
+        us += here / (cache.gb_per_s * 1e3)
+        left, done = left - here, cache.size_bytes
+    return us + (left + todo.constant_bytes) / (table.bandwidth_gb_per_s * 1e3)
 
 
 def _by_law(layer: Layer, setting: Setting, share: float) -> _Busy:

@@ -21,10 +21,12 @@ class Work:
         macs: multiply-adds of its matrix products and convolutions; elementwise arithmetic is not counted.
         read_bytes: activations, weights and constants read; what a unit passes over twice counts twice.
         write_bytes: outputs written, halos included.
+        constant_bytes: the part of `read_bytes` that is weights and constants.
         kernel_class: one of `hetpart.targets.schema.COMPUTE_CLASSES`, `INT8_CLASSES` or `MEMORY_CLASSES`; ``view``
             moves nothing.
         utilisation: share of vector lanes that compute valid channels; below 1 where the last block is partly spare.
         half: whether it multiplies numbers that are stored in float16, weights too.
+        pixels: of an output map of a convolution or a transposed one; 0 for others.
     """
 
     macs: int
@@ -33,6 +35,8 @@ class Work:
     kernel_class: str
     utilisation: float = 1.0
     half: bool = False
+    constant_bytes: int = 0
+    pixels: int = 0
 
 
 def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = None, *, half: bool = False) -> Work:
@@ -46,15 +50,17 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
     macs = sum(node_macs(node, graph) for node in unit.nodes)
     half = half and unit.kind in HALF_KINDS
     read, written = activation_bytes(unit, graph, layouts)
-    if not _reads_in_part(unit):
-        read += _constant_bytes(unit, graph) // (2 if half else 1)
+    constants = 0 if _reads_in_part(unit) else _constant_bytes(unit, graph) // (2 if half else 1)
+    passes = _PASSES.get(unit.kind, 1)
     return Work(
         macs=macs,
-        read_bytes=read * _PASSES.get(unit.kind, 1),
+        read_bytes=(read + constants) * passes,
         write_bytes=written,
         kernel_class=_kernel_class(unit, macs, graph),
         utilisation=_utilisation(unit, layouts) if macs else 1.0,
         half=half,
+        constant_bytes=constants * passes,
+        pixels=math.prod(graph.types[unit.outputs[0]].shape[2:]) if unit.kind in _MAP_KINDS else 0,
     )
 
 
@@ -99,6 +105,8 @@ _CLASS_OF_KIND = {
     "instance_norm": "norm",
 }
 
+
+_MAP_KINDS = frozenset({"conv", "qconv", "conv_transpose"})
 
 HALF_KINDS = frozenset({"conv", "dense"})
 """Kinds of units of which the CPU has kernels in float16 arithmetic."""

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hetpart.targets.schema import HALF_CLASSES, INT8_CLASSES, Cluster, KernelLaw, Processor, Target
+from hetpart.targets.schema import HALF_CLASSES, INT8_CLASSES, Cache, Cluster, KernelLaw, Processor, Target
 
 _ABOUT = ("name", "title", "kind", "processors", "links")
 
@@ -86,6 +86,8 @@ def _words(value: Any) -> str:
         return f"{value:g}"
     if isinstance(value, Cluster):
         return f"{value.cores} x {value.name} at {value.clock_mhz} MHz"
+    if isinstance(value, Cache):
+        return f"{value.size_bytes} bytes at {value.gb_per_s:g} GB/s"
     if is_dataclass(value):
         return ", ".join(f"{field.name} {_words(getattr(value, field.name))}" for field in fields(value))
     if isinstance(value, tuple):

@@ -15,7 +15,7 @@ from hetpart.cost.phones import CHIPS, Setting
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Blocked, Plain
 from hetpart.targets import load_target
-from hetpart.targets.schema import PUBLISHED_CHIPS, PUBLISHED_ENGINES, Processor, Target
+from hetpart.targets.schema import PUBLISHED_CHIPS, PUBLISHED_ENGINES, Cache, Processor, Target
 from tests.unit_graphs import only, units_of
 
 TARGET = load_target("sd855")
@@ -54,7 +54,8 @@ def test_a_convolution_by_the_roofline() -> None:
     cost = convolution(ROOFLINE)
     assert ROOFLINE.cost is not None
     flops = 2 * 64 * 64 * 9 * 56 * 56
-    busy_us = flops / (ROOFLINE.cost.peak_gflops * ROOFLINE.cost.efficiency["conv3x3"]) / 1e3
+    slower = 1 + ROOFLINE.cost.half_speed_pixels["conv3x3"] / 56**2
+    busy_us = slower * flops / (ROOFLINE.cost.peak_gflops * ROOFLINE.cost.efficiency["conv3x3"]) / 1e3
     assert cost.latency_us == pytest.approx(ROOFLINE.cost.launch_us + busy_us)
     assert (cost.bound, cost.origin, cost.kernel_class) == ("compute", "estimated", "conv3x3")
 
@@ -68,6 +69,28 @@ def test_weights_bound_a_dense_layer_of_one_row(processor: Processor) -> None:
     if processor is ROOFLINE:
         weights_us = 2048 * 2048 * 4 / (processor.cost.bandwidth_gb_per_s * 1e3)
         assert cost.latency_us == pytest.approx(cost.launch_us + weights_us, rel=0.01)
+
+
+def test_half_speed_on_a_map_of_so_many_pixels() -> None:
+    assert ROOFLINE.cost is not None
+    infinite = replace(ROOFLINE, cost=replace(ROOFLINE.cost, half_speed_pixels={}, launch_us=0.0))
+    half = replace(ROOFLINE, cost=replace(ROOFLINE.cost, half_speed_pixels={"conv3x3": 56**2}, launch_us=0.0))
+    assert convolution(half).latency_us == pytest.approx(2 * convolution(infinite).latency_us)
+
+
+def test_activations_move_at_the_speed_of_the_caches_that_hold_them() -> None:
+    assert ROOFLINE.cost is not None
+    caches = (Cache(1000, 10.0), Cache(3000, 5.0))
+    table = replace(ROOFLINE.cost, caches=caches, bandwidth_gb_per_s=1.0, launch_us=0.0)
+    table = replace(table, efficiency={**table.efficiency, "memory": 1.0})
+
+    def relu_us(floats: int) -> float:
+        graph = units_of(f"g (float[1,{floats}] x) => (y) {{ y = Relu(x) }}")
+        return estimate(only(graph), {}, graph, replace(ROOFLINE, cost=table)).latency_us
+
+    assert relu_us(100) == pytest.approx(0.8 / 10)  # 800 bytes in and out
+    assert relu_us(250) == pytest.approx(1 / 10 + 1 / 5)  # 2000
+    assert relu_us(1000) == pytest.approx(1 / 10 + 2 / 5 + 5 / 1)  # 8000
 
 
 @pytest.mark.parametrize("processor", [GPU, ROOFLINE])

@@ -186,6 +186,25 @@ def test_malformed_names_the_key_and_what_is_expected(tmp_path: Path, old: str, 
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("bytes = 10485760", "bytes = 1048576", "caches[1].bytes must be more than the 1048576 of the cache before"),
+        ("bytes = 10485760", "kbytes = 10240", "caches[1].bytes must be a whole number of at least 1; it is missing"),
+        ("caches = [{", "caches = [{ ways = 8,", "unknown key processors.cpu.cost.caches[0].ways"),
+        ("conv3x3 = 100", "conv3x3 = 0", "half_speed_pixels.conv3x3 must be a whole number of at least 1, not 0"),
+        ("conv3x3 = 100", "memory = 100", "unknown key processors.cpu.cost.half_speed_pixels.memory"),
+    ],
+)
+def test_malformed_rooflines(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert expected in refusal(edited(tmp_path, old, new, "host")).message
+
+
+def test_a_law_has_its_own_caches(tmp_path: Path) -> None:
+    path = edited(tmp_path, "launch_us = ", "caches = []\nlaunch_us = ")
+    assert "unknown key processors.cpu.cost.caches" in refusal(path).message
+
+
+@pytest.mark.parametrize(
     ("old", "new", "hint"),
     [
         ("threads = 4", "thread = 4", "did you mean threads?"),
