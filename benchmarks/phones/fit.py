@@ -30,7 +30,7 @@ def designs(rows: Sequence[Row], tables: Mapping[str, Table]) -> list[list[Term]
 
 
 def fit(
-    rows: Sequence[Row], design: Sequence[Sequence[Term]], start: Mapping[str, float] | None = None, steps: int = 60
+    rows: Sequence[Row], design: Sequence[Sequence[Term]], start: Mapping[str, float] | None = None, steps: int = 300
 ) -> dict[str, float]:
     """The most probable effects given the rows."""
     priors = {name: tau for found in design for term in found for name, tau in term.effects}
@@ -76,7 +76,7 @@ def fit(
         gain, effect = loss - tried[3], effect - move
         part, total, residual, loss = tried
         damping = max(damping / 5, 1e-6)
-        if gain < 1e-4 * max(1.0, loss):
+        if gain < 1e-6 * max(1.0, loss):
             break
     return dict(zip(names, effect.tolist(), strict=True))
 
@@ -93,7 +93,7 @@ def leave_out(
     for name in sorted(set(labels)):
         kept = [i for i, other in enumerate(labels) if other != name and other[0] == name[0]]
         left = [i for i, other in enumerate(labels) if other == name]
-        found = fit([rows[i] for i in kept], [design[i] for i in kept], start, 15)
+        found = fit([rows[i] for i in kept], [design[i] for i in kept], start, 80)
         for i in left:
             ratio[i] = sum(latency_ms(design[i], found).values()) / rows[i].latency_ms
     return ratio

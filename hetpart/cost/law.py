@@ -16,13 +16,22 @@ from hetpart.cost.layers import Layer
 from hetpart.cost.phones import CHIPS, DTYPE_BYTES, MACS_PER_CYCLE, Setting
 
 CPU_COMPUTE = ("stem", "conv3x3", "conv", "conv1x1", "depthwise3", "depthwise5", "grouped")
-CPU_MEMORY = ("dense", "pool", "elementwise", "activations", "weights")
+CPU_MEMORY = ("dense", "streamed", "pool", "elementwise", "activations", "weights")
 GPU_COMPUTE = ("conv", "conv1x1", "depthwise", "grouped")
 GPU_MEMORY = ("dense", "pool", "elementwise", "activations")
 LAUNCH = "launch"
 
 NARROW = 16
 """Channels of a group below which a convolution is one of its own kind, and Winograd's transform does not pay."""
+
+TRANSFORM = 20
+"""What Winograd's transforms take per value of a tile, in multiply-adds: arithmetic both ways, loads and stores."""
+
+LARGE_MAP = 288
+"""Pixels per thread from which Winograd's tiles are large, as in Paddle-Lite's conv_winograd.cc."""
+
+CACHES = 8 << 20
+"""Bytes that no chip of the data caches: weights beyond them come from memory, at nearly 10 GB/s (a narrow prior)."""
 
 FUSING = frozenset({"paddle-lite"})
 """Engines whose GPU kernels do the activation behind a convolution, whichever it is (conv_activation_fuse_pass.cc)."""
@@ -68,7 +77,7 @@ def effects_of(kernel_class: str, setting: Setting, version: str) -> Effects:
     kind = "compute" if compute else "launch" if kernel_class == LAUNCH else "memory"
     silicon = f"{setting.chip}-little" if setting.little else setting.chip
     found = [
-        (f"class/{where}/{kernel_class}", 1.5),
+        (f"class/{where}/{kernel_class}", 0.25 if kernel_class == "streamed" else 1.5),
         (f"dtype/{where}/{dtype}/{kernel_class}", 0.3),
         (f"engine/{where}/{engine}", 0.4),
         (f"engine-class/{where}/{engine}/{kernel_class}", 0.35),
@@ -79,6 +88,8 @@ def effects_of(kernel_class: str, setting: Setting, version: str) -> Effects:
     ]
     if version:
         found.append((f"version/{where}/{engine}/{version}", 0.4 if version == "nn-meter" else 0.1))
+    if "armv7" in version:
+        found.append((f"armv7/{kernel_class}", 0.3))
     if setting.memory:
         found.append((f"memory/{setting.memory}/{kernel_class}", 0.6))
     if not cpu:
@@ -104,10 +115,11 @@ def _cpu(layers: Iterable[tuple[Layer, int]], setting: Setting) -> dict[str, flo
         if not layer.macs:
             totals[_memory_class(layer)] += count * (layer.read + layer.written)
         elif layer.pixels == 1:
-            totals["dense"] += count * max(layer.weights, layer.read)
+            values = max(layer.weights, layer.read)
+            totals["streamed" if values * DTYPE_BYTES[setting.dtype] > CACHES else "dense"] += count * values
         else:
             name = _cpu_class(layer)
-            totals[name] += count * layer.macs * _cpu_padding(layer, name, winograd, block)
+            totals[name] += count * layer.macs * _cpu_padding(layer, name, winograd, block, setting.threads)
             totals["activations"] += count * (layer.read + layer.written)
             if not layer.depthwise:
                 totals["weights"] += count * layer.weights
@@ -141,20 +153,22 @@ def _cpu_class(layer: Layer) -> str:
     return "stem" if layer.c_in <= 4 else "conv"
 
 
-def _cpu_padding(layer: Layer, name: str, winograd: bool, block: int) -> float:
+def _cpu_padding(layer: Layer, name: str, winograd: bool, block: int, threads: int) -> float:
     """Work over multiply-adds: 8 output channels by 8 pixels at a time, and the start of a sum.
 
-    Winograd's transform works on 4 x 4 pixels and on whole blocks of input channels, at half the multiply-adds.
+    Winograd's kernels take 6 x 6 pixels at a time, or 2 x 2 of small maps, whole blocks of channels, and transform both
+    sides.
     """
     if layer.depthwise:
         return 1.0 if layer.stride == 1 else 1.3
     c_in, c_out = layer.c_in // layer.group, layer.c_out // layer.group
-    transformed = name == "conv3x3" and winograd
-    depth = _whole(c_in, block) if transformed else c_in
-    factor = _whole(c_out, 8) / c_out * (depth + 8 / math.prod(layer.kernel)) / c_in
-    if transformed:
-        tiles = math.ceil(layer.out[0] / 4) * math.ceil(layer.out[1] / 4)
-        return 0.5 * factor * 16 * tiles / layer.pixels
+    width = _whole(c_out, 8)
+    if name == "conv3x3" and winograd:
+        depth = _whole(c_in, block)
+        side = 6 if layer.pixels >= LARGE_MAP * threads else 2
+        values = math.ceil(layer.out[0] / side) * math.ceil(layer.out[1] / side) * (side + 2) ** 2
+        return values * (depth * width + TRANSFORM * (depth + width)) / (9 * layer.pixels * c_in * c_out)
+    factor = width / c_out * (c_in + 8 / math.prod(layer.kernel)) / c_in
     return factor * _whole(layer.pixels, 8) / layer.pixels
 
 

@@ -16,10 +16,10 @@ from benchmarks.phones.networks.mobile import V1, classify, shufflenet_v2_featur
 from benchmarks.phones.networks.sketch import Builder, Value, conv_bn, identity, image, leaky, relu, silu
 
 
-def shufflenet_v2_half() -> onnx.ModelProto:
-    """ShuffleNetV2 0.5 (Ma et al. 2018)."""
-    b, x = image("shufflenet_v2-0.5")
-    return classify(b, conv_bn(b, shufflenet_v2_features(b, x, (48, 96, 192))[-1], 1024, 1))
+def shufflenet_v2(widths: tuple[int, int, int] = (116, 232, 464)) -> onnx.ModelProto:
+    """ShuffleNetV2 (Ma et al. 2018), 1.0 by default."""
+    b, x = image("shufflenet_v2")
+    return classify(b, conv_bn(b, shufflenet_v2_features(b, x, widths)[-1], 1024, 1))
 
 
 def regnet_x_3_2gf() -> onnx.ModelProto:
