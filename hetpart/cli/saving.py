@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,4 +22,8 @@ def save_json(path: Path, value: Any) -> None:
 def save_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """`arrays` as numpy's .npz; HetpartError as `hetpart.files.written`."""
     with written(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes **kwds for a flag
+        # not np.savez, whose own arguments are names that an output may have
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)

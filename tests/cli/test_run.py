@@ -68,6 +68,23 @@ def test_outputs_that_are_no_numbers(cli: Cli, folder: Path) -> None:
     assert result.err == ""
 
 
+def test_names_that_mean_something_elsewhere(cli: Cli, folder: Path) -> None:
+    """To a command line, to numpy's savez, to a file system."""
+    names = ("file", "allow_pickle", "../up/y.npy", "ü [red]")
+    nodes = [onnx.helper.make_node("Neg", ["a=b"], [name]) for name in names]
+    outputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in names]
+    inputs = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ("a=b",)]
+    graph = onnx.helper.make_graph(nodes, "g", inputs, outputs)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), "m.onnx")
+    assert cli("compile", "m.onnx").code == 0
+    np.save("x=.npy", np.array([1, 2], np.float32))
+    result = cli("run", "m.hetpart", "--input", "a=b=x=.npy", "-o", "out.npz")
+    assert (result.code, result.err) == (0, "")
+    assert "ü [red]: float32[2]" in result.out
+    saved = np.load("out.npz")
+    assert {name: saved[name].tolist() for name in names} == {name: [-1, -2] for name in names}
+
+
 def _input_files() -> None:
     np.save("good.npy", np.ones((1, 4, 16, 16), np.float32))
     np.save("rank.npy", np.ones((4, 16, 16), np.float32))
@@ -76,6 +93,8 @@ def _input_files() -> None:
     np.savez("several.npz", a=np.ones(1), b=np.ones(1))
     Path("empty.npy").touch()
     Path("text.npy").write_text("1 2 3")
+    Path("zip.npy").write_bytes(b"PK\x03\x04" + bytes(50))
+    Path("huge.npy").write_bytes(Path("good.npy").read_bytes().replace(b"(1, 4, 16, 16)", b"(99999999,999)"))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +106,8 @@ def _input_files() -> None:
         ("image=several.npz", "several.npz holds several arrays"),
         ("image=empty.npy", "empty.npy is no array"),
         ("image=text.npy", "text.npy is no array"),
+        ("image=zip.npy", "zip.npy is no array"),
+        ("image=huge.npy", "huge.npy is no array"),
         ("image=none.npy", "cannot read none.npy: No such file or directory"),
         ("image=.", "cannot read .: Is a directory"),
         ("picture=good.npy", "inputs: image"),
