@@ -1,7 +1,7 @@
 """The manifest: what a bundle is, what is in it, and what was decided when it was compiled.
 
-`manifest.json` is this dataclass with sorted keys. The C runtime does not read it; people, tools and the Python side
-do.
+`manifest.json` is this dataclass with sorted keys, and a digest of the rest. The C runtime does not read it; people,
+tools and the Python side do.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from hetpart.bundle.digest import FileInfo, digest
 from hetpart.errors import HetpartError
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the bundle's layout and of this file; readers accept no other."""
 
 FORMAT = "hetpart-bundle"
@@ -59,14 +60,6 @@ class PlanInfo:
 
 
 @dataclass(frozen=True)
-class FileInfo:
-    """SHA-256 (hexadecimal) and size in bytes."""
-
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True)
 class Manifest:
     """Contents of `manifest.json`.
 
@@ -101,12 +94,22 @@ class Manifest:
         return self.plans["main"].predicted_us
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON data."""
-        return {"format": FORMAT, **asdict(self)}
+        """As plain JSON data, `sealed`."""
+        return sealed({"format": FORMAT, **asdict(self)})
 
     def dumps(self) -> bytes:
         """Contents of `manifest.json`; equal manifests give equal bytes."""
-        return (json.dumps(self.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+        return _text(self.to_json())
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with the digest that `parse_manifest` wants to see: of their text without it."""
+    rest = {name: value for name, value in values.items() if name != "digest"}
+    return rest | {"digest": f"{digest(_text(rest)):016x}"}
+
+
+def _text(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:
@@ -116,9 +119,10 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     """
     try:
         values = json.loads(data)
-    except ValueError as error:
-        raise HetpartError("corrupt-manifest", f"{where}: manifest.json is not JSON: {error}") from error
-    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+    except (ValueError, RecursionError) as error:
+        code = "corrupt-manifest" if FORMAT.encode() in data else "not-a-bundle"
+        raise HetpartError(code, f"{where}: manifest.json is not JSON: {error}") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise HetpartError("not-a-bundle", f"{where}: manifest.json is not that of a hetpart bundle")
     if values.get("schema") != SCHEMA:
         raise HetpartError(
@@ -127,6 +131,8 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
             hint="compile the model again with this version",
         )
     try:
+        if sealed(values)["digest"] != values["digest"]:
+            raise ValueError("its digest does not match")
         return Manifest(
             **_known(Manifest, values)
             | {
@@ -145,8 +151,10 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
                 },
             }
         )
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
-        raise HetpartError("corrupt-manifest", f"{where}: manifest.json is damaged: {error}") from error
+    except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
+        raise HetpartError(
+            "corrupt-manifest", f"{where}: manifest.json is damaged: {error}", hint="copy the bundle again"
+        ) from error
 
 
 def _known(kind: type, values: dict[str, Any]) -> dict[str, Any]:

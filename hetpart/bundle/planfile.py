@@ -5,12 +5,13 @@ The same layout is declared in ``hetpart/runtime/src/plan.h``. All integers are 
 ====================  =====  ==========================================================================================
 table                 bytes  fields
 ====================  =====  ==========================================================================================
-header                   96  magic ``HETPLAN\0``, u32 version, u32 CRC-32 of all bytes behind this field, u64 file,
-                             arena and weights bytes, u64 predicted_us, u32 lengths of the tables below, in their
-                             order, u32 0
+header                  112  magic ``HETPLAN\0``, u64 version, u64 XXH64 of all bytes behind this field, u64 file,
+                             arena and weights bytes, u64 predicted_us, u64 digest of the module of CPU kernels, u32
+                             lengths of the tables below, in their order
 dims                      8  i64
 processors               24  u32 name, kind (1 cpu, 2 opencl, 3 hexagon), first step, steps, threads, 0
 images                   16  u32 width, height (texels of four channels), dtype, 0
+parts                    24  u32 name, 0, u64 bytes, XXH64: what a file of the bundle must hold
 buffers                  48  u32 name, root, space (0 arena, 1 weights, 2 image, 3 texture: weights as an image), dtype,
                              first dim, dims, u64 offset, size (in an image: of its columns), u32 image, 0
 inputs, outputs          24  u32 name, buffer, dtype, first dim, dims, 0
@@ -29,15 +30,15 @@ A dtype is DLPack's: code, bits << 8, lanes << 16. Equal plans give equal bytes.
 from __future__ import annotations
 
 import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hetpart.bundle.digest import FileInfo, digest
 from hetpart.errors import HetpartError, InternalError
 from hetpart.plan.plan import Buffer, ImageShape, Plan, Port, Step, Transfer, Wait
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"HETPLAN\0"
 KINDS = {"cpu": 1, "opencl": 2, "hexagon": 3}
 SPACES = {"arena": 0, "weights": 1, "image": 2, "texture": 3}
@@ -47,11 +48,11 @@ DTYPES = {
     "float16": 0x11002, "float32": 0x12002, "float64": 0x14002, "bool": 0x10806,
 }  # fmt: skip
 
-_HEADER = struct.Struct("<8sII4Q11II")
+_HEADER = struct.Struct("<8s7Q12I")
 _RANGED = 1
 _GROUPED = 2
 _WRITTEN = 1 << 31
-_UNCHECKED_BYTES = 16  # magic, version and the checksum itself
+_UNCHECKED_BYTES = 24  # magic, version and the digest itself
 
 
 @dataclass
@@ -71,8 +72,9 @@ class _Table:
 
 def _tables() -> dict[str, _Table]:
     formats = {
-        "dims": "<q", "processors": "<6I", "images": "<4I", "buffers": "<6I2Q2I", "inputs": "<6I", "outputs": "<6I",
-        "steps": "<21I", "waits": "<2I", "transfers": "<2I", "args": "<I", "strings": "<B",
+        "dims": "<q", "processors": "<6I", "images": "<4I", "parts": "<2I2Q", "buffers": "<6I2Q2I",
+        "inputs": "<6I", "outputs": "<6I", "steps": "<21I", "waits": "<2I", "transfers": "<2I", "args": "<I",
+        "strings": "<B",
     }  # fmt: skip
     return {name: _Table(struct.Struct(text)) for name, text in formats.items()}
 
@@ -127,7 +129,7 @@ class _Writer:
             *step.local_size, *step.offset, step.predicted_us, 0,
         )  # fmt: skip
 
-    def bytes(self) -> bytes:
+    def bytes(self, parts: Mapping[str, FileInfo], module: int) -> bytes:
         plan, tables = self.plan, self.tables
         self.string("")
         for name, steps in plan.processors.items():
@@ -137,6 +139,8 @@ class _Writer:
                 self.step(step)
         for image in plan.images:
             tables["images"].add(image.width, image.height, _dtype(image.dtype, "image"), 0)
+        for name, part in parts.items():
+            tables["parts"].add(self.string(name), 0, part.size, int(part.xxh64, 16))
         for buffer in plan.buffers:
             self.buffer(buffer)
         for table, ports in (("inputs", plan.inputs), ("outputs", plan.outputs)):
@@ -146,8 +150,8 @@ class _Writer:
         counts = [table.count for table in tables.values()]
         size = _HEADER.size + len(body)
         sizes = (size, plan.arena_bytes, plan.weights_bytes, plan.predicted_us)
-        checked = _HEADER.pack(MAGIC, VERSION, 0, *sizes, *counts, 0)[_UNCHECKED_BYTES:] + body
-        return struct.pack("<8sII", MAGIC, VERSION, zlib.crc32(checked)) + checked
+        checked = _HEADER.pack(MAGIC, VERSION, 0, *sizes, module, *counts)[_UNCHECKED_BYTES:] + body
+        return struct.pack("<8sQQ", MAGIC, VERSION, digest(checked)) + checked
 
 
 def _dtype(name: str, node: str) -> int:
@@ -156,14 +160,19 @@ def _dtype(name: str, node: str) -> int:
     return DTYPES[name]
 
 
-def encode_plan(plan: Plan) -> bytes:
+def encode_plan(plan: Plan, parts: Mapping[str, FileInfo] | None = None, module: int = 0) -> bytes:
     """The file's bytes.
+
+    Args:
+        plan: what to run.
+        parts: the files of the bundle that the runtime may load for it, by name.
+        module: digest of the module of CPU kernels that it calls.
 
     Raises HetpartError for a dtype or a name that the file cannot hold, InternalError for a plan that refers to
     something it does not have or whose numbers are out of range.
     """
     try:
-        return _Writer(plan).bytes()
+        return _Writer(plan).bytes(parts or {}, module)
     except (KeyError, struct.error) as error:
         raise InternalError("unencodable-plan", f"the plan cannot be written down: {error}") from error
 
@@ -235,11 +244,11 @@ def decode_plan(data: bytes, name: str = "plan.bin") -> Plan:
     """
     if len(data) < _HEADER.size or data[:8] != MAGIC:
         raise HetpartError("corrupt-plan", f"{name}: not a hetpart plan")
-    _, version, checksum, size, arena, weights, predicted_us, *counts, _ = _HEADER.unpack_from(data)
+    _, version, checksum, size, arena, weights, predicted_us, _, *counts = _HEADER.unpack_from(data)
     if version != VERSION:
         raise HetpartError("version-mismatch", f"{name}: plan format {version}, this hetpart reads format {VERSION}")
-    if size != len(data) or zlib.crc32(data[_UNCHECKED_BYTES:]) != checksum:
-        raise HetpartError("corrupt-plan", f"{name}: size or checksum does not match: the file is damaged")
+    if size != len(data) or digest(data[_UNCHECKED_BYTES:]) != checksum:
+        raise HetpartError("corrupt-plan", f"{name}: size or digest does not match: the file is damaged")
     reader = _Reader(data, tuple(counts))
     kinds = {number: kind for kind, number in KINDS.items()}
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -11,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from hetpart.bundle.digest import describe, pieces
 from hetpart.bundle.manifest import Manifest, parse_manifest
 from hetpart.bundle.planfile import decode_plan
 from hetpart.errors import HetpartError
+from hetpart.files import reported
 from hetpart.plan.plan import Plan
 
 _CHUNK_BYTES = 1 << 20
@@ -46,9 +47,10 @@ class Bundle:
     def extract(self, folder: Path) -> None:
         """Copy all parts into `folder`."""
         for name in ("manifest.json", *self.manifest.files):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            with _opened(self.path, name) as source, (folder / name).open("wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK_BYTES)
+            with _opened(self.path, name) as source, reported(folder / name):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                with (folder / name).open("wb") as target:
+                    shutil.copyfileobj(source, target, _CHUNK_BYTES)
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -113,14 +115,11 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 def _check(bundle: Bundle, name: str) -> None:
     expected = bundle.manifest.files[name]
-    digest = hashlib.sha256()
-    size = 0
     with _opened(bundle.path, name) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    if size != expected.size or digest.hexdigest() != expected.sha256:
-        what = f"has {size} bytes instead of {expected.size}" if size != expected.size else "was changed"
+        found = describe(pieces(file))
+    if found != expected:
+        sizes = f"has {found.size} bytes instead of {expected.size}"
+        what = sizes if found.size != expected.size else "was changed"
         raise HetpartError(
             "corrupt-part", f"{bundle.path}: {name} {what} since the bundle was written", hint="compile the model again"
         )

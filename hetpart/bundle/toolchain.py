@@ -11,9 +11,11 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from hetpart.bundle.digest import describe
 from hetpart.bundle.elf import read_symbols
 from hetpart.errors import HetpartError, InternalError
 
@@ -63,7 +65,7 @@ static void set_hooks(const struct hp_hooks *hooks)
     raise = hooks->raise;
 }}
 
-const struct hp_module hp_module = {{HP_MODULE_ABI, {count}, kernels, set_hooks}};
+const struct hp_module hp_module = {{HP_MODULE_ABI, {count}, {digest}u, kernels, set_hooks}};
 """
 
 
@@ -114,7 +116,22 @@ def run_tool(command: Sequence[str], work: Path, what: str) -> None:
         raise HetpartError("toolchain-failed", f"{what} cannot be made: {text}", hint=f"command: {' '.join(command)}")
 
 
-def link_module(objects: Sequence[bytes], symbols: Sequence[str], triple: str, work: Path) -> tuple[bytes, bytes]:
+@dataclass(frozen=True)
+class Module:
+    """The CPU kernels of a bundle, for one triple.
+
+    Attributes:
+        relocatable: contents of ``model.o``, to link into an application.
+        shared: contents of ``libmodel.so``.
+        digest: of the kernels' objects; the module carries it, and so do the plans that call it.
+    """
+
+    relocatable: bytes
+    shared: bytes
+    digest: int
+
+
+def link_module(objects: Sequence[bytes], symbols: Sequence[str], triple: str, work: Path) -> Module:
     """The kernels as one relocatable object and as one shared library.
 
     Args:
@@ -124,7 +141,7 @@ def link_module(objects: Sequence[bytes], symbols: Sequence[str], triple: str, w
         work: an existing folder for intermediate files.
 
     Returns:
-        Contents of ``model.o`` (to link into an application) and ``libmodel.so``. Equal arguments give equal bytes.
+        Equal arguments give equal bytes.
 
     Raises:
         HetpartError: unknown triple, or the tools fail.
@@ -137,7 +154,8 @@ def link_module(objects: Sequence[bytes], symbols: Sequence[str], triple: str, w
     for index, data in enumerate(objects):
         names.append(f"kernel{index}.o")
         (work / names[-1]).write_bytes(data)
-    (work / "table.c").write_text(_table(symbols))
+    digest = int(describe([*objects, "\n".join(symbols).encode()]).xxh64, 16)
+    (work / "table.c").write_text(_table(symbols, digest))
     # No headers of a C library: there are none for Android without its NDK.
     flags = ["-c", "-O2", "-g0", "-fPIC", "-ffreestanding", "-nostdlibinc", "-fno-ident", f"-I{RUNTIME / 'src'}"]
     run_tool(zig("cc", "-target", triple, *flags, "table.c", "-o", "table.o"), work, "the table of CPU kernels")
@@ -151,7 +169,7 @@ def link_module(objects: Sequence[bytes], symbols: Sequence[str], triple: str, w
         "--build-id=none", "--hash-style=both", "-z", "max-page-size=16384", "-z", "noexecstack",
     ]  # fmt: skip
     run_tool([*link, *shared, "-o", "libmodel.so", "model.o", *libraries], work, "libmodel.so")
-    return (work / "model.o").read_bytes(), (work / "libmodel.so").read_bytes()
+    return Module((work / "model.o").read_bytes(), (work / "libmodel.so").read_bytes(), digest)
 
 
 def _check(objects: Sequence[bytes], symbols: Sequence[str]) -> frozenset[str]:
@@ -173,12 +191,13 @@ def _check(objects: Sequence[bytes], symbols: Sequence[str]) -> frozenset[str]:
     return needed
 
 
-def _table(symbols: Sequence[str]) -> str:
+def _table(symbols: Sequence[str], digest: int) -> str:
     names = sorted(set(symbols))
     return _TABLE.format(
         declarations="\n".join(f"int {_PREFIX}{name}(void *, const void *, int32_t, void *);" for name in names),
         entries="\n".join(f'    {{"{name}", {_PREFIX}{name}}},' for name in names) or "    {0, 0},",
         count=len(names),
+        digest=digest,
     )
 
 

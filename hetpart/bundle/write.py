@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 import tempfile
@@ -14,12 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hetpart.bundle.contents import BundleContents
-from hetpart.bundle.manifest import FileInfo
+from hetpart.bundle.digest import FileInfo, describe, pieces
 from hetpart.bundle.read import is_bundle
 from hetpart.errors import HetpartError
 from hetpart.files import reported
 
-_CHUNK_BYTES = 1 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 
 
@@ -133,17 +131,12 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _copy(data: bytes | Path, file: BinaryIO) -> FileInfo:
-    digest = hashlib.sha256()
-    size = 0
-    if isinstance(data, bytes):
-        file.write(data)
-        return FileInfo(hashlib.sha256(data).hexdigest(), len(data))
-    with data.open("rb") as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            file.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-    return FileInfo(digest.hexdigest(), size)
+    def copied() -> Iterator[bytes]:
+        for piece in pieces(data):
+            file.write(piece)
+            yield piece
+
+    return describe(copied())
 
 
 def _sync_file(file: BinaryIO) -> None:

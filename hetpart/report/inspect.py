@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hetpart.bundle.manifest import FileInfo, Manifest, NodePlacement, TensorInfo
+from hetpart.bundle.digest import FileInfo
+from hetpart.bundle.manifest import Manifest, NodePlacement, TensorInfo
 from hetpart.report.quantities import duration, size
 
 _RUNTIME_SOURCES = ("runtime/", "include/")
@@ -108,10 +109,10 @@ def _placement(placement: Iterable[NodePlacement]) -> Table:
 
 def _parts(files: Iterable[tuple[str, FileInfo]]) -> Table:
     """Every part but the runtime's sources, which share one row."""
-    table = _table("part", "size", "sha256", numbers=(1,))
+    table = _table("part", "size", "xxh64", numbers=(1,))
     sources = [info.size for name, info in files if name.startswith(_RUNTIME_SOURCES)]
     for name, info in files:
         if not name.startswith(_RUNTIME_SOURCES):
-            _row(table, name, size(info.size), info.sha256[:16])
+            _row(table, name, size(info.size), info.xxh64)
     _row(table, f"sources of the runtime ({len(sources)} files)", size(sum(sources)), "")
     return table

@@ -12,6 +12,7 @@ HINTS = {
     "no-opencl": "install OpenCL (here: pip install 'hetpart[opencl]'), or allow the CPU-only plan",
     "version-mismatch": "compile the model again with this version",
     "corrupt-plan": "compile the model again",
+    "bundle-file": "copy the bundle again, or compile the model again",
     "cpu-module": "compile the model for this machine's target",
 }
 
@@ -36,6 +37,7 @@ class Options(c.Structure):
         ("module_path", c.c_char_p),
         ("module", c.c_void_p),
         ("cache_dir", c.c_char_p),
+        ("skip_file_check", c.c_int),
     )
 
 

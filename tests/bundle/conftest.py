@@ -8,6 +8,7 @@ import pytest
 
 from hetpart.bundle.contents import BundleContents, bundle_files, describe_plans
 from hetpart.bundle.manifest import Manifest, NodePlacement, ProcessorInfo, TensorInfo
+from hetpart.bundle.toolchain import Module
 from hetpart.plan.plan import Plan
 
 
@@ -27,6 +28,6 @@ def contents(tmp_path: Path) -> BundleContents:
         placement=(NodePlacement("conv0", "conv0", "gpu", 0, 17),),
         decision={"strategy": "ilp", "gap": 0.01, "baselines": {"cpu": 2000, "gpu": None}},
     )
-    modules = {"x86_64-linux-gnu": (b"object", b"library")}
+    modules = {"x86_64-linux-gnu": Module(b"object", b"library", 7)}
     files = bundle_files({"main": plan, "cpu": plan}, weights, modules, "__kernel void k() {}\n")
     return BundleContents(manifest, files)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hetpart.bundle.contents import BundleContents
-from hetpart.bundle.manifest import FileInfo, parse_manifest
+from hetpart.bundle.digest import FileInfo
+from hetpart.bundle.manifest import parse_manifest, sealed
 from hetpart.errors import HetpartError
 
 
@@ -35,14 +36,14 @@ def test_keys_are_sorted(contents: BundleContents) -> None:
         ({"inputs": None}, "corrupt-manifest"),
         ({"inputs": [{"name": "x"}]}, "corrupt-manifest"),
         ({"plans": {"main": {}}}, "corrupt-manifest"),
-        ({"files": {"../../etc/passwd": {"sha256": "", "size": 0}}}, "corrupt-manifest"),
-        ({"files": {"/etc/passwd": {"sha256": "", "size": 0}}}, "corrupt-manifest"),
+        ({"files": {"../../etc/passwd": {"xxh64": "", "size": 0}}}, "corrupt-manifest"),
+        ({"files": {"/etc/passwd": {"xxh64": "", "size": 0}}}, "corrupt-manifest"),
         ({"files": []}, "corrupt-manifest"),
     ],
     ids=str,
 )
 def test_damaged(contents: BundleContents, changes: dict[str, Any], code: str) -> None:
-    data = json.dumps(contents.manifest.to_json() | changes).encode()
+    data = json.dumps(sealed(contents.manifest.to_json() | changes)).encode()
     with pytest.raises(HetpartError, match="here") as caught:
         parse_manifest(data, "here")
     assert caught.value.code == code
@@ -53,7 +54,7 @@ def test_fields_of_a_later_hetpart_are_ignored(contents: BundleContents) -> None
     values["surprise"] = 1
     values["plans"]["main"]["surprise"] = 1
     values["inputs"][0]["surprise"] = 1
-    assert parse_manifest(json.dumps(values).encode(), "here") == contents.manifest
+    assert parse_manifest(json.dumps(sealed(values)).encode(), "here") == contents.manifest
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"{", b"[]", b'"format"'])

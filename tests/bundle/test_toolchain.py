@@ -58,7 +58,7 @@ def test_module(triple: str, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         made.append(link_module(objects, ["b", "a"], triple, tmp_path / name))
     assert made[0] == made[1], "not the same bytes"
-    relocatable, library = made[0]
+    relocatable, library = made[0].relocatable, made[0].shared
     symbols = read_symbols(relocatable)
     assert {"hp_module", "__tvm_ffi_a", "__tvm_ffi_b", "TVMFFIErrorSetRaisedFromCStrParts"} <= symbols.defined
     assert symbols.undefined == {"exp", "expf"}
@@ -73,19 +73,21 @@ def test_module(triple: str, tmp_path: Path) -> None:
 
 def test_library_loads_here(tmp_path: Path) -> None:
     triple = f"{os.uname().machine}-linux-gnu"
-    _, library = link_module([kernel("only", triple, tmp_path)], ["only"], triple, tmp_path)
+    module = link_module([kernel("only", triple, tmp_path)], ["only"], triple, tmp_path)
     path = tmp_path / "loaded.so"
-    path.write_bytes(library)
+    path.write_bytes(module.shared)
     loaded = ctypes.CDLL(str(path))
     abi, count = (ctypes.c_uint32 * 2).in_dll(loaded, "hp_module")
-    assert (abi, count) == (1, 1)
+    assert (abi, count) == (2, 1)
+    (digest,) = (ctypes.c_uint64 * 1).from_address(ctypes.addressof(ctypes.c_uint32.in_dll(loaded, "hp_module")) + 8)
+    assert digest == module.digest
     for hidden in ("__tvm_ffi_only", "TVMFFIErrorSetRaisedFromCStrParts", "set_hooks"):
         assert not hasattr(loaded, hidden)
 
 
 def test_module_without_kernels(tmp_path: Path) -> None:
-    relocatable, _ = link_module([], [], "aarch64-linux-android", tmp_path)
-    assert not read_symbols(relocatable).undefined
+    module = link_module([], [], "aarch64-linux-android", tmp_path)
+    assert not read_symbols(module.relocatable).undefined
 
 
 def test_refusals(tmp_path: Path) -> None:

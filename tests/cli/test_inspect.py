@@ -15,7 +15,7 @@ def test_human_output_names_everything(cli: Cli, gpu_bundle: Path) -> None:
     result = cli("inspect", gpu_bundle)
     assert (result.code, result.err) == (0, "")
     for text in (
-        "tiny for target host", "bundle schema 2, written by ", "input image: float32[1, 4, 16, 16]",
+        "tiny for target host", "bundle schema 3, written by ", "input image: float32[1, 4, 16, 16]",
         "output logits: float32[1, 10]", "cpu (cpu), gpu (opencl)", "strategy gpu, feasible: predicted ",
         "lower bound", "times are estimated", "weights.bin", "gpu/kernels.cl", "sources of the runtime",
     ):  # fmt: skip
@@ -43,8 +43,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "corrupt-part": (_change_part, "weights.bin"),
     "missing-part": (lambda bundle: (bundle / "plan.bin").unlink(), "plan.bin"),
     "not-a-bundle": (lambda bundle: (bundle / "manifest.json").unlink(), "manifest.json"),
-    "corrupt-manifest": (lambda bundle: (bundle / "manifest.json").write_text("{"), "manifest.json"),
-    "version-mismatch": (lambda bundle: _edit_manifest(bundle, schema=99), "schema 99, this hetpart reads schema 2"),
+    "corrupt-manifest": (lambda bundle: (bundle / "manifest.json").write_text('{"hetpart-bundle'), "manifest.json"),
+    "version-mismatch": (lambda bundle: _edit_manifest(bundle, schema=99), "schema 99, this hetpart reads schema 3"),
 }
 
 

@@ -6,7 +6,8 @@ import io
 
 from rich.console import Console
 
-from hetpart.bundle.manifest import FileInfo, Manifest, NodePlacement, PlanInfo, ProcessorInfo, TensorInfo
+from hetpart.bundle.digest import FileInfo
+from hetpart.bundle.manifest import Manifest, NodePlacement, PlanInfo, ProcessorInfo, TensorInfo
 from hetpart.report.inspect import print_manifest
 
 
@@ -31,7 +32,7 @@ def manifest(**values: object) -> Manifest:
 
 def test_without_decision_and_placement() -> None:
     text = printed(manifest())
-    assert text.startswith("net[bold] for target phone\nbundle schema 2, written by hetpart 0.1.0\n")
+    assert text.startswith("net[bold] for target phone\nbundle schema 3, written by hetpart 0.1.0\n")
     assert "input x[/red]: float32[1, 3]\noutput y: int64[]\n" in text
     assert "does not say how the placement came about" in text
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,12 @@ import pytest
 
 from hetpart.bundle.contents import BundleContents, bundle_files, describe_plans
 from hetpart.bundle.manifest import Manifest, ProcessorInfo, TensorInfo
-from hetpart.bundle.toolchain import RUNTIME, link_module, run_tool, zig
+from hetpart.bundle.toolchain import RUNTIME, Module, link_module, run_tool, zig
 from hetpart.bundle.write import write_bundle
 from hetpart.errors import HetpartError
 from hetpart.plan.plan import Buffer, Plan, Port, Step, Transfer, Wait
 from hetpart.runtime.emulate import default_sysroot, require_emulation
+from hetpart.runtime.library import program
 
 ROWS, COLUMNS = 24, 16
 WEIGHTS = np.linspace(-2, 3, COLUMNS, dtype=np.float32)
@@ -193,14 +196,23 @@ class Plans:
     step_name = STEP_NAME
 
 
-def module(triple: str, work: Path) -> tuple[bytes, bytes]:
+def module(triple: str, work: Path) -> Module:
     (work / "toy.c").write_text(CPU_SOURCE)
     flags = ["-c", "-O1", "-g0", "-fPIC", "-ffreestanding", "-w", f"-I{RUNTIME / 'src'}"]
     run_tool(zig("cc", "-target", triple, *flags, "toy.c", "-o", "toy.o"), work, "toy kernels")
     return link_module([(work / "toy.o").read_bytes()], CPU_KERNELS, triple, work)
 
 
-def contents(plans: dict[str, Plan], modules: dict[str, tuple[bytes, bytes]], **changes: Any) -> BundleContents:
+TOY_WEIGHTS = bytes(64) + WEIGHTS.tobytes()
+
+
+def contents(
+    plans: dict[str, Plan],
+    modules: dict[str, Module],
+    weights: bytes = TOY_WEIGHTS,
+    opencl: str = OPENCL_SOURCE,
+    **changes: Any,
+) -> BundleContents:
     x, d, e = (TensorInfo(name, "float32", (ROWS, COLUMNS)) for name in "xde")
     manifest = Manifest(
         model="toy",
@@ -211,8 +223,7 @@ def contents(plans: dict[str, Plan], modules: dict[str, tuple[bytes, bytes]], **
         processors={"cpu": ProcessorInfo("cpu", 1, 0), "gpu": ProcessorInfo("opencl", 1, 1)},
         plans=describe_plans(plans),
     )
-    weights = bytes(64) + WEIGHTS.tobytes()
-    files = bundle_files(plans, weights, modules, OPENCL_SOURCE)
+    files = bundle_files(plans, weights, modules, opencl)
     return BundleContents(dataclasses.replace(manifest, **changes), files)
 
 
@@ -238,20 +249,41 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def host_module(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[bytes, bytes]]:
+def runner() -> Path:
+    """hetpart-run."""
+    return program("run", ["cc"] if shutil.which("cc") else zig("cc"))
+
+
+@pytest.fixture(scope="session")
+def checked_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """hetpart-run with the address and undefined-behaviour sanitizers if the compiler has them."""
+    flags = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
+    probe = tmp_path_factory.mktemp("probe")
+    (probe / "probe.c").write_text("int main(void) { return 0; }\n")
+    compiler = shutil.which("gcc") or shutil.which("clang") or "cc"
+    works = (
+        shutil.which(compiler)
+        and not subprocess.run(
+            [compiler, *flags, "probe.c", "-o", "probe"], cwd=probe, capture_output=True, check=False
+        ).returncode
+    )
+    return program("run", [compiler, *(flags if works else [])])
+
+
+@pytest.fixture(scope="session")
+def host_module(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Module]:
     triple = f"{os.uname().machine}-linux-gnu"
     return {triple: module(triple, tmp_path_factory.mktemp("module"))}
 
 
 @pytest.fixture(scope="session")
-def make_toy(
-    host_module: dict[str, tuple[bytes, bytes]], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Path]:
-    """Writes the toy bundle with other plans or manifest fields."""
+def make_toy(host_module: dict[str, Module], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes the toy bundle with other plans, modules, weights, OpenCL source or manifest fields."""
 
     def make(plans: dict[str, Plan] | None = None, **changes: Any) -> Path:
         path = tmp_path_factory.mktemp("toy") / "toy.hetpart"
-        write_bundle(contents(plans or {"main": split_plan(), "cpu": cpu_plan()}, host_module, **changes), path)
+        plans = plans or {"main": split_plan(), "cpu": cpu_plan()}
+        write_bundle(contents(plans, **{"modules": host_module} | changes), path)
         return path
 
     return make

@@ -6,7 +6,6 @@ import os
 import shutil
 import struct
 import subprocess
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hetpart.bundle.digest import digest
 from hetpart.bundle.planfile import decode_plan, encode_plan
+from hetpart.bundle.read import read_bundle
 from hetpart.plan.plan import Buffer, ImageShape
-from hetpart.runtime.library import program
 
 CODES = range(1, 14)  # hp_code; a crash is negative, a sanitizer's report 99
 CORRUPT, NO_OPENCL = 3, 6
@@ -29,22 +29,6 @@ flips = st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_si
 each_example = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-
-
-@pytest.fixture(scope="module")
-def checked_runner(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """hetpart-run with the address and undefined-behaviour sanitizers if the compiler has them."""
-    flags = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"]
-    probe = tmp_path_factory.mktemp("probe")
-    (probe / "probe.c").write_text("int main(void) { return 0; }\n")
-    compiler = shutil.which("gcc") or shutil.which("clang") or "cc"
-    works = (
-        shutil.which(compiler)
-        and not subprocess.run(
-            [compiler, *flags, "probe.c", "-o", "probe"], cwd=probe, capture_output=True, check=False
-        ).returncode
-    )
-    return program("run", [compiler, *(flags if works else [])])
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +54,9 @@ def flipped(data: bytes, changes: Changes) -> bytes:
 
 
 def resealed(data: bytes) -> bytes:
-    """With a matching size and checksum, so that the tables' own checks are reached."""
-    sized = data[:16] + struct.pack("<Q", len(data)) + data[24:]
-    return sized[:12] + struct.pack("<I", zlib.crc32(sized[16:])) + sized[16:]
+    """With a matching size and digest, so that the tables' own checks are reached."""
+    sized = data[:24] + struct.pack("<Q", len(data)) + data[32:]
+    return sized[:16] + struct.pack("<Q", digest(sized[24:])) + sized[24:]
 
 
 @each_example
@@ -114,7 +98,7 @@ def test_changed_words_behind_a_valid_checksum(checked_runner: Path, damaged: Pa
 def test_truncated(checked_runner: Path, damaged: Path, toy: Path, length: int, seal: bool) -> None:
     original = (toy / "plan.bin").read_bytes()
     data = original[: length % len(original)]
-    (damaged / "plan.bin").write_bytes(resealed(data) if seal and len(data) >= 24 else data)
+    (damaged / "plan.bin").write_bytes(resealed(data) if seal and len(data) >= 32 else data)
     done = run(checked_runner, damaged, "--repeat", "0")
     assert done.returncode in CODES, done.stderr
     assert done.returncode != NO_OPENCL, "a truncated plan was accepted"
@@ -137,12 +121,9 @@ def test_parts_that_are_not_what_they_should_be(
         if how == "folder":
             path.mkdir()
     done = run(checked_runner, bundle, "--repeat", "0")
-    if how == "longer" and part.startswith("cpu/"):  # an ELF file may have anything behind its end
-        assert done.returncode == NO_OPENCL
-    else:
-        assert done.returncode in CODES
-        assert done.returncode != NO_OPENCL, done.stderr
-        assert path.name in done.stderr
+    assert done.returncode in CODES
+    assert done.returncode != NO_OPENCL, done.stderr
+    assert path.name in done.stderr
 
 
 def test_plan_of_another_version(checked_runner: Path, damaged: Path, toy: Path) -> None:
@@ -159,7 +140,8 @@ IMAGE = ImageShape(8, 8, "float32")
 
 def with_view(toy: Path, view: Buffer = VIEW, image: ImageShape = IMAGE, *, user: str = "", written: int = 0) -> bytes:
     """The toy's plan with an image and a view of it; the first step of `user` has it twice, the second one written."""
-    plan = decode_plan((toy / "plan.bin").read_bytes())
+    data = (toy / "plan.bin").read_bytes()
+    plan = decode_plan(data)
     processors = dict(plan.processors)
     if user:
         step, *rest = processors[user]
@@ -167,7 +149,9 @@ def with_view(toy: Path, view: Buffer = VIEW, image: ImageShape = IMAGE, *, user
         args = (*step.args, number, number)
         writes = (*step.writes, len(args) - 1) if written else step.writes
         processors[user] = (replace(step, args=args, writes=writes), *rest)
-    return encode_plan(replace(plan, processors=processors, buffers=(*plan.buffers, view), images=(image,)))
+    changed = replace(plan, processors=processors, buffers=(*plan.buffers, view), images=(image,))
+    (module,) = struct.unpack_from("<Q", data, 56)
+    return encode_plan(changed, read_bundle(toy).manifest.files, module)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from hetpart.bundle.contents import BundleContents
 from hetpart.bundle.read import read_bundle
+from hetpart.bundle.toolchain import Module
 from hetpart.bundle.write import write_bundle
 from hetpart.errors import HetpartError
 from hetpart.plan.plan import Plan, Step, Wait
@@ -194,29 +195,23 @@ def test_no_fallback_without_a_cpu_plan(make_toy: Make, plans: Any, monkeypatch:
     refused("no-opencl", lambda: Session(toy, cpu_fallback=True))
 
 
-def test_broken_opencl_source_falls_back_too(toy: Path, tmp_path: Path, x: np.ndarray) -> None:
-    bundle = read_bundle(toy)
-    files: dict[str, bytes | Path] = {name: toy / name for name in bundle.manifest.files}
-    files["gpu/kernels.cl"] = b"__kernel void square(__global float *x) { oops }"
-    write_bundle(BundleContents(bundle.manifest, files), tmp_path / "toy")
-    error = refused("opencl-failed", lambda: Session(tmp_path / "toy"))
+def test_broken_opencl_source_falls_back_too(make_toy: Make) -> None:
+    toy = make_toy(opencl="__kernel void square(__global float *x) { oops }")
+    error = refused("opencl-failed", lambda: Session(toy))
     assert "oops" in error.message
-    with Session(tmp_path / "toy", cpu_fallback=True) as session:
+    with Session(toy, cpu_fallback=True) as session:
         assert session.plan_used == "cpu"
 
 
-def test_too_much_local_memory_is_refused(toy: Path, tmp_path: Path) -> None:
+def test_too_much_local_memory_is_refused(make_toy: Make) -> None:
     """PoCL would end the process."""
-    bundle = read_bundle(toy)
-    files: dict[str, bytes | Path] = {name: toy / name for name in bundle.manifest.files}
-    files["gpu/kernels.cl"] = b"""__kernel void square(__global const float *x, __global float *y) {
+    opencl = """__kernel void square(__global const float *x, __global float *y) {
         __local float all[1 << 24];
         all[get_local_id(0)] = x[get_global_id(0)];
         barrier(CLK_LOCAL_MEM_FENCE);
         y[get_global_id(0)] = all[get_local_id(0) ^ 1];
     }"""
-    write_bundle(BundleContents(bundle.manifest, files), tmp_path / "toy")
-    error = refused("opencl-failed", lambda: Session(tmp_path / "toy"))
+    error = refused("opencl-failed", lambda: Session(make_toy(opencl=opencl)))
     assert 'kernel "square" needs 67108864 bytes of local memory' in error.message
     assert "lower local_bytes" in error.message
 
@@ -268,11 +263,16 @@ def test_bad_options(toy: Path) -> None:
     refused("no-such-bundle", lambda: Session(toy / "nothing"))
 
 
-def test_other_machines_bundle(toy: Path, tmp_path: Path) -> None:
+def test_other_machines_bundle(make_toy: Make, host_module: dict[str, Module]) -> None:
+    bundle = make_toy(modules={"aarch64-linux-android": next(iter(host_module.values()))})
+    assert "no CPU kernels for" in refused("cpu-module", lambda: Session(bundle)).message
+
+
+def test_bundle_without_its_module(toy: Path, tmp_path: Path) -> None:
     bundle = read_bundle(toy)
     files: dict[str, bytes | Path] = {n: toy / n for n in bundle.manifest.files if not n.startswith("cpu/")}
     write_bundle(BundleContents(bundle.manifest, files), tmp_path / "toy")
-    assert "no CPU kernels for" in refused("cpu-module", lambda: Session(tmp_path / "toy")).message
+    assert "libmodel.so: No such file" in refused("bundle-file", lambda: Session(tmp_path / "toy")).message
 
 
 def test_closed_session(toy: Path, x: np.ndarray) -> None:

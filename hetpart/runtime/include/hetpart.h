@@ -33,7 +33,7 @@ extern "C" {
 typedef enum hp_code {
     HP_OK = 0,
     HP_BAD_ARGUMENT = 1, /* a wrong name, size or option */
-    HP_FILE = 2,         /* a file of the bundle is missing, unreadable or of the wrong size */
+    HP_FILE = 2,         /* a file of the bundle is missing, unreadable, of the wrong size or damaged */
     HP_PLAN = 3,         /* the plan is corrupt or contradicts itself */
     HP_VERSION = 4,      /* the bundle was written for another version of this runtime */
     HP_MODULE = 5,       /* the module of CPU kernels cannot be loaded or lacks a kernel */
@@ -65,11 +65,14 @@ typedef struct hp_options {
     int trace;                /* record when each step ran, for hp_trace; OpenCL then runs with profiling */
     int allow_cpu_fallback;   /* if OpenCL is missing or refuses, take plan-cpu.bin; see hp_fallback_reason */
     const char *plan;         /* file name of the plan inside the bundle; NULL: "plan.bin" */
-    const char *module_path;  /* shared library of CPU kernels; NULL: cpu/<triple>/libmodel.so of the bundle */
+    const char *module_path;  /* shared library of CPU kernels, looked for by dlopen; NULL: cpu/<triple>/libmodel.so of
+                                 the bundle */
     const struct hp_module *module; /* statically linked kernels; comes before module_path */
     const char *cache_dir;    /* existing folder of the app for compiled OpenCL programs, so that only the first load
                                  on a device compiles; NULL: none. What does not fit the bundle, the device or its
                                  driver is ignored and replaced, and a folder that cannot be used is no error */
+    int skip_file_check;      /* believe that weights.bin, libmodel.so and kernels.cl are what was written: lengths are
+                                 compared, digests are not, so weights are read from the disk as kernels need them */
 } hp_options;
 
 /* One CPU thread, no pinning, no trace, no fallback. */

@@ -2,6 +2,7 @@
 #include "error.h"
 #include "model.h"
 #include "module_load.h"
+#include "part.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -51,17 +52,14 @@ static hp_code load_parts(hp_model *model, hp_error *error)
     struct plan *plan = &machine->plan;
     hp_code code;
     char *plan_path = hp_join(model->folder, model->plan_name);
-    char *weights_path = hp_join(model->folder, "weights.bin");
-    if (!plan_path || !weights_path) {
-        code = hp_fail(error, HP_MEMORY, "no memory");
-    } else if (!(code = hp_plan_read(plan_path, plan, error)) &&
-               !(code = hp_map_file(weights_path, plan->header->weights_bytes, &model->weights, error))) {
-        code = hp_map_zeros(plan->header->arena_bytes, &model->arena, error);
-    }
+    code = plan_path ? hp_plan_read(plan_path, plan, error) : hp_fail(error, HP_MEMORY, "no memory");
     free(plan_path);
-    free(weights_path);
-    if (code) {
+    if (code || (code = hp_part_map(machine, "weights.bin", &model->weights, error)) ||
+        (code = hp_map_zeros(plan->header->arena_bytes, &model->arena, error))) {
         return code;
+    }
+    if (model->weights.bytes != plan->header->weights_bytes) {
+        return hp_fail(error, HP_PLAN, "%s: of two minds about the length of weights.bin", model->plan_name);
     }
     machine->arena = model->arena.data;
     machine->weights = model->weights.data;
@@ -73,7 +71,7 @@ static hp_code load_parts(hp_model *model, hp_error *error)
         return hp_fail(error, HP_MEMORY, "no memory");
     }
     if (needs_module(plan)) {
-        return hp_module_load(model->folder, &machine->options, &machine->module, &model->library, error);
+        return hp_module_load(machine, &model->library, error);
     }
     return HP_OK;
 }

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-enum { HP_MODULE_ABI = 1 };
+enum { HP_MODULE_ABI = 2 };
 
 typedef int (*hp_kernel_fn)(void *self, const void *args, int32_t count, void *result);
 
@@ -30,6 +30,7 @@ struct hp_hooks {
 struct hp_module {
     uint32_t abi; /* HP_MODULE_ABI */
     uint32_t kernel_count;
+    uint64_t digest; /* of the kernels' objects: the plans that call them name it */
     const struct hp_kernel *kernels; /* sorted by name */
     void (*set_hooks)(const struct hp_hooks *hooks);
 };

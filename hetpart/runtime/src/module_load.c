@@ -2,7 +2,7 @@
 #include "module_load.h"
 
 #include "error.h"
-#include "file.h"
+#include "part.h"
 #include "tvm.h"
 
 #include <dlfcn.h>
@@ -18,11 +18,8 @@
 #error "hetpart has no CPU modules for this processor"
 #endif
 
-static hp_code load_library(const char *path, const struct hp_module **module, void **library, hp_error *error)
+static hp_code open_library(const char *path, const struct hp_module **module, void **library, hp_error *error)
 {
-    if (!hp_exists(path)) {
-        return hp_fail(error, HP_MODULE, "%s: no such file: the bundle has no CPU kernels for " TRIPLE, path);
-    }
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!handle) {
         return hp_fail(error, HP_MODULE, "%s", dlerror());
@@ -36,26 +33,48 @@ static hp_code load_library(const char *path, const struct hp_module **module, v
     return HP_OK;
 }
 
-hp_code hp_module_load(const char *folder, const hp_options *options, const struct hp_module **module, void **library,
-                       hp_error *error)
+/* The bundle's own library. It is checked before the loader, which trusts its input, sees it. */
+static hp_code open_part(struct machine *machine, void **library, hp_error *error)
 {
+    static const char name[] = "cpu/" TRIPLE "/libmodel.so";
+    struct mapping mapping = {0};
+    if (!hp_part_exists(&machine->plan, name)) {
+        return hp_fail(error, HP_MODULE, "%s: the bundle has no CPU kernels for " TRIPLE, machine->folder);
+    }
+    hp_code code = hp_part_map(machine, name, &mapping, error);
+    if (code) {
+        return code;
+    }
+    hp_unmap(&mapping);
+    char *path = hp_join(machine->folder, name);
+    code = path ? open_library(path, &machine->module, library, error) : hp_fail(error, HP_MEMORY, "no memory");
+    free(path);
+    return code;
+}
+
+hp_code hp_module_load(struct machine *machine, void **library, hp_error *error)
+{
+    const hp_options *options = &machine->options;
     hp_code code = HP_OK;
     if (options->module) {
-        *module = options->module;
+        machine->module = options->module;
     } else if (options->module_path) {
-        code = load_library(options->module_path, module, library, error);
+        code = open_library(options->module_path, &machine->module, library, error);
     } else {
-        char *path = hp_join(folder, "cpu/" TRIPLE "/libmodel.so");
-        code = path ? load_library(path, module, library, error) : hp_fail(error, HP_MEMORY, "no memory");
-        free(path);
+        code = open_part(machine, library, error);
     }
     if (code) {
         return code;
     }
-    if ((*module)->abi != HP_MODULE_ABI) {
+    const struct hp_module *module = machine->module;
+    if (module->abi != HP_MODULE_ABI) {
         return hp_fail(error, HP_VERSION, "the module of CPU kernels has ABI %u, this runtime (%s) speaks ABI %d",
-                       (*module)->abi, hp_version(), HP_MODULE_ABI);
+                       module->abi, hp_version(), HP_MODULE_ABI);
     }
-    (*module)->set_hooks(&hp_tvm_hooks);
+    if (module->digest != machine->plan.header->module) {
+        return hp_fail(error, HP_MODULE, "%s: the CPU kernels that were %s are those of another bundle",
+                       machine->folder, options->module ? "linked into the application" : "loaded");
+    }
+    module->set_hooks(&hp_tvm_hooks);
     return HP_OK;
 }

@@ -5,9 +5,10 @@
  * words, so that neither another driver's program nor a collision is ever taken; a checksum finds damage. Whatever is
  * wrong with the cache, the source is compiled: it can make a load fast, but never fail.
  */
+#include "digest.h"
 #include "error.h"
-#include "file.h"
 #include "opencl.h"
+#include "part.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,26 +20,18 @@ static const char OPTIONS[] = "-cl-std=CL1.2";
 
 /* In front of the binary in a cache file. */
 struct head {
-    char magic[8]; /* "HETCLBN", version 1 */
-    uint64_t source_bytes, source_digest, binary_bytes;
-    uint32_t binary_crc, reserved;
+    char magic[8]; /* "HETCLBN", version 2 */
+    uint64_t source_bytes, source_digest, binary_bytes, binary_digest;
     char device[512]; /* name, vendor, version and driver, one per line; zeros behind */
 };
-static const char MAGIC[8] = {'H', 'E', 'T', 'C', 'L', 'B', 'N', 1};
-
-static uint64_t digest(uint64_t seed, const char *data, size_t bytes) /* FNV-1a */
-{
-    for (size_t i = 0; i < bytes; i++) {
-        seed = (seed ^ (unsigned char)data[i]) * 0x100000001B3u;
-    }
-    return seed;
-}
+static const char MAGIC[8] = {'H', 'E', 'T', 'C', 'L', 'B', 'N', 2};
 
 /* What the cache file for this source must begin with, as far as it is known without a binary. */
-static struct head expected_head(const struct opencl *gpu, const char *source, size_t bytes)
+static struct head expected_head(const struct opencl *gpu, const struct mapping *source)
 {
     static const cl_uint facts[] = {CL_DEVICE_NAME, CL_DEVICE_VENDOR, CL_DEVICE_VERSION, CL_DRIVER_VERSION};
-    struct head head = {.source_bytes = bytes, .source_digest = digest(0xCBF29CE484222325u, source, bytes)};
+    struct head head = {.source_bytes = source->bytes,
+                        .source_digest = hp_digest(source->bytes ? source->data : "", source->bytes, 0)};
     size_t used = 0;
     memcpy(head.magic, MAGIC, sizeof MAGIC);
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
@@ -57,7 +50,7 @@ static char *cache_path(const struct machine *machine, const struct head *head)
     if (!machine->options.cache_dir || !*machine->options.cache_dir) {
         return NULL;
     }
-    uint64_t key = digest(head->source_digest, head->device, sizeof head->device);
+    uint64_t key = hp_digest(head->device, sizeof head->device, head->source_digest);
     snprintf(name, sizeof name, "hetpart-%016" PRIx64 ".bin", key);
     return hp_join(machine->options.cache_dir, name);
 }
@@ -68,7 +61,7 @@ static bool fits(const struct head *head, const struct head *wanted, size_t file
            head->source_digest == wanted->source_digest &&
            memcmp(head->device, wanted->device, sizeof head->device) == 0 &&
            head->binary_bytes == file_bytes - sizeof *head && head->binary_bytes > 0 &&
-           hp_crc32(binary, (size_t)head->binary_bytes) == head->binary_crc;
+           hp_digest(binary, (size_t)head->binary_bytes, 0) == head->binary_digest;
 }
 
 /* Leaves `gpu->program` built if the cache has it, else NULL. */
@@ -110,7 +103,7 @@ static void store(struct opencl *gpu, const char *path, struct head head)
     char *work = malloc(length);
     if (binary && work && !gpu->api.GetProgramInfo(gpu->program, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL)) {
         head.binary_bytes = bytes;
-        head.binary_crc = hp_crc32((const char *)binary, bytes);
+        head.binary_digest = hp_digest(binary, bytes, 0);
         snprintf(work, length, "%s.%ld", path, (long)getpid());
         FILE *file = fopen(work, "wb");
         bool written = file && fwrite(&head, sizeof head, 1, file) == 1 && fwrite(binary, bytes, 1, file) == 1;
@@ -123,10 +116,17 @@ static void store(struct opencl *gpu, const char *path, struct head head)
     free(binary);
 }
 
-static hp_code compile(struct opencl *gpu, const char *source, size_t bytes, hp_error *error)
+static hp_code compile(struct opencl *gpu, const struct mapping *source, hp_error *error)
 {
     cl_int status;
-    gpu->program = gpu->api.CreateProgramWithSource(gpu->context, 1, &source, &bytes, &status);
+    char *text = malloc(source->bytes + 1); /* with a NUL behind it, should a driver look for one */
+    if (!text) {
+        return hp_fail(error, HP_MEMORY, "no memory for gpu/kernels.cl");
+    }
+    memcpy(text, source->bytes ? source->data : "", source->bytes);
+    text[source->bytes] = '\0';
+    gpu->program = gpu->api.CreateProgramWithSource(gpu->context, 1, (const char **)&text, &source->bytes, &status);
+    free(text);
     if (!gpu->program) {
         return hp_opencl_failed(gpu, "source", "gpu/kernels.cl", status, error);
     }
@@ -149,21 +149,18 @@ static hp_code compile(struct opencl *gpu, const char *source, size_t bytes, hp_
 hp_code hp_opencl_build_program(struct processor *self, hp_error *error)
 {
     struct opencl *gpu = self->state;
-    char *source = NULL;
-    size_t bytes = 0;
-    char *path = hp_join(self->machine->folder, "gpu/kernels.cl");
-    hp_code code = path ? hp_read_file(path, &source, &bytes, error) : hp_fail(error, HP_MEMORY, "no memory");
-    free(path);
+    struct mapping source = {0};
+    hp_code code = hp_part_map(self->machine, "gpu/kernels.cl", &source, error);
     if (code) {
         return code;
     }
-    const struct head head = expected_head(gpu, source, bytes);
+    const struct head head = expected_head(gpu, &source);
     char *cached = cache_path(self->machine, &head);
     load_cached(gpu, cached, &head);
-    if (!gpu->program && !(code = compile(gpu, source, bytes, error))) {
+    if (!gpu->program && !(code = compile(gpu, &source, error))) {
         store(gpu, cached, head);
     }
     free(cached);
-    free(source);
+    hp_unmap(&source);
     return code;
 }

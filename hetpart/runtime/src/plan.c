@@ -1,6 +1,7 @@
-/* Reading a plan file: its framing (magic, version, sizes, checksum) and where its tables lie. */
+/* Reading a plan file: its framing (magic, version, sizes, digest) and where its tables lie. */
 #include "plan.h"
 
+#include "digest.h"
 #include "error.h"
 #include "file.h"
 
@@ -8,19 +9,6 @@
 #include <string.h>
 
 static const char MAGIC[8] = "HETPLAN";
-
-/* CRC-32 of IEEE 802.3, as zlib's; a bit at a time, for a plan has some hundred kilobytes at most. */
-uint32_t hp_crc32(const char *data, size_t bytes)
-{
-    uint32_t crc = 0xFFFFFFFFu;
-    for (size_t i = 0; i < bytes; i++) {
-        crc ^= (unsigned char)data[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = (crc >> 1) ^ (0xEDB88320u & (0u - (crc & 1u)));
-        }
-    }
-    return ~crc;
-}
 
 const char *hp_dtype_name(uint32_t dtype)
 {
@@ -71,15 +59,15 @@ static hp_code check_framing(const struct plan *plan, size_t bytes, const char *
         return hp_fail(error, HP_PLAN, "%s: not a hetpart plan", path);
     }
     if (header->version != PLAN_VERSION) {
-        return hp_fail(error, HP_VERSION, "%s: plan format %u, this runtime (%s) reads format %d", path,
-                       header->version, hp_version(), PLAN_VERSION);
+        return hp_fail(error, HP_VERSION, "%s: plan format %llu, this runtime (%s) reads format %d", path,
+                       (unsigned long long)header->version, hp_version(), PLAN_VERSION);
     }
     if (header->file_bytes != bytes) {
         return hp_fail(error, HP_PLAN, "%s: has %zu bytes, its header says %llu", path, bytes,
                        (unsigned long long)header->file_bytes);
     }
-    if (hp_crc32(plan->bytes + checked, bytes - checked) != header->crc32) {
-        return hp_fail(error, HP_PLAN, "%s: checksum does not match: the file is damaged", path);
+    if (hp_digest(plan->bytes + checked, bytes - checked, 0) != header->digest) {
+        return hp_fail(error, HP_PLAN, "%s: its digest does not match: the file is damaged", path);
     }
     return HP_OK;
 }
@@ -100,6 +88,7 @@ hp_code hp_plan_read(const char *path, struct plan *plan, hp_error *error)
     plan->dims = table(plan, &end, header->dim_count, sizeof *plan->dims);
     plan->processors = table(plan, &end, header->processor_count, sizeof *plan->processors);
     plan->images = table(plan, &end, header->image_count, sizeof *plan->images);
+    plan->parts = table(plan, &end, header->part_count, sizeof *plan->parts);
     plan->buffers = table(plan, &end, header->buffer_count, sizeof *plan->buffers);
     plan->inputs = table(plan, &end, header->input_count, sizeof *plan->inputs);
     plan->outputs = table(plan, &end, header->output_count, sizeof *plan->outputs);

@@ -2,8 +2,9 @@
  * The plan file: what each processor runs, in which order, on which bytes.
  *
  * Little-endian. A header, then arrays of the structs below, without gaps, in the order of the pointers in
- * `struct plan`: dims, processors, images, buffers, inputs, outputs, steps, waits, transfers, args, strings. A string is an
- * offset into `strings`, where it ends with a NUL. Written by hetpart/bundle/planfile.py, which names each field.
+ * `struct plan`: dims, processors, images, parts, buffers, inputs, outputs, steps, waits, transfers, args, strings. A
+ * string is an offset into `strings`, where it ends with a NUL. Written by hetpart/bundle/planfile.py, which names each
+ * field.
  */
 #ifndef HP_PLAN_H
 #define HP_PLAN_H
@@ -12,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum { PLAN_VERSION = 2, PLAN_MAX_PROCESSORS = 8, PLAN_MAX_DIMS = 16, PLAN_MAX_THREADS = 64 };
+enum { PLAN_VERSION = 3, PLAN_MAX_PROCESSORS = 8, PLAN_MAX_DIMS = 16, PLAN_MAX_THREADS = 64 };
 enum { KIND_CPU = 1, KIND_OPENCL = 2, KIND_HEXAGON = 3 };
 enum { SPACE_ARENA = 0, SPACE_WEIGHTS = 1, SPACE_IMAGE = 2, SPACE_TEXTURE = 3 };
 enum { DTYPE_FLOAT16 = 0x11002, DTYPE_FLOAT32 = 0x12002 };
@@ -21,11 +22,12 @@ enum { STEP_RANGED = 1, STEP_GROUPED = 2 }; /* grouped: the kernel works with it
 
 struct plan_header {
     char magic[8]; /* "HETPLAN", NUL */
-    uint32_t version;
-    uint32_t crc32; /* of all bytes behind this field */
+    uint64_t version;
+    uint64_t digest; /* of all bytes behind this field */
     uint64_t file_bytes, arena_bytes, weights_bytes, predicted_us;
-    uint32_t dim_count, processor_count, image_count, buffer_count, input_count, output_count;
-    uint32_t step_count, wait_count, transfer_count, arg_count, string_bytes, reserved;
+    uint64_t module; /* the `digest` of the module of CPU kernels */
+    uint32_t dim_count, processor_count, image_count, part_count, buffer_count, input_count;
+    uint32_t output_count, step_count, wait_count, transfer_count, arg_count, string_bytes;
 };
 
 struct plan_processor {
@@ -35,6 +37,12 @@ struct plan_processor {
 /* Of the OpenCL processor, for values that only it sees; texels of four channels of `dtype`. */
 struct plan_image {
     uint32_t width, height, dtype, reserved;
+};
+
+/* A file of the bundle that the runtime may load: what it must hold. */
+struct plan_part {
+    uint32_t name, reserved;
+    uint64_t bytes, digest;
 };
 
 /* `dtype` is a DLDataType: code, bits << 8, lanes << 16. A view of an image has columns for bytes, and its shape is
@@ -65,8 +73,9 @@ struct plan_transfer {
     uint32_t buffer, source;
 };
 
-_Static_assert(sizeof(struct plan_header) == 96, "plan file layout");
+_Static_assert(sizeof(struct plan_header) == 112, "plan file layout");
 _Static_assert(sizeof(struct plan_processor) == 24, "plan file layout");
+_Static_assert(sizeof(struct plan_part) == 24, "plan file layout");
 _Static_assert(sizeof(struct plan_buffer) == 48, "plan file layout");
 _Static_assert(sizeof(struct plan_port) == 24, "plan file layout");
 _Static_assert(sizeof(struct plan_step) == 84, "plan file layout");
@@ -77,6 +86,7 @@ struct plan {
     const int64_t *dims;
     const struct plan_processor *processors;
     const struct plan_image *images;
+    const struct plan_part *parts;
     const struct plan_buffer *buffers;
     const struct plan_port *inputs, *outputs;
     const struct plan_step *steps;
@@ -95,9 +105,6 @@ void hp_plan_free(struct plan *plan);
 
 /* Contents check of hp_plan_read (plan_check.c); also fills `awaited`. */
 hp_code hp_plan_check(struct plan *plan, const char *path, hp_error *error);
-
-/* CRC-32 of IEEE 802.3, as zlib's. */
-uint32_t hp_crc32(const char *data, size_t bytes);
 
 /* Bytes of a dense tensor, or UINT64_MAX if the type is unknown, a dimension negative or the product too large. */
 uint64_t hp_tensor_bytes(uint32_t dtype, const int64_t *shape, uint32_t dim_count);

@@ -81,6 +81,21 @@ static bool is_image(const struct plan *plan, const struct plan_buffer *buffer)
            buffer->bytes <= image->width - buffer->offset;
 }
 
+static hp_code check_parts(const struct check *check)
+{
+    for (uint32_t i = 0; i < check->plan->header->part_count; i++) {
+        const struct plan_part *part = &check->plan->parts[i];
+        if (!is_string(check, part->name)) {
+            return wrong(check, "part", i, "its name is outside of the strings");
+        }
+        if (part->bytes > SIZE_MAX / 2) {
+            return hp_fail(check->error, HP_MEMORY, "%s: part %u is larger than this device's address space",
+                           check->path, i);
+        }
+    }
+    return HP_OK;
+}
+
 static hp_code check_buffers(const struct check *check)
 {
     const struct plan_header *header = check->plan->header;
@@ -307,7 +322,8 @@ hp_code hp_plan_check(struct plan *plan, const char *path, hp_error *error)
     if (header->arena_bytes > SIZE_MAX / 2 || header->weights_bytes > SIZE_MAX / 2) {
         return hp_fail(error, HP_MEMORY, "%s: larger than this device's address space", path);
     }
-    if ((code = check_images(&check)) || (code = check_buffers(&check)) || (code = check_processors(&check)) ||
+    if ((code = check_parts(&check)) || (code = check_images(&check)) || (code = check_buffers(&check)) ||
+        (code = check_processors(&check)) ||
         (code = check_ports(&check, plan->inputs, header->input_count, "input")) ||
         (code = check_ports(&check, plan->outputs, header->output_count, "output"))) {
         return code;

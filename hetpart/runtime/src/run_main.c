@@ -3,7 +3,7 @@
  *
  *   hetpart-run BUNDLE [--input NAME=FILE]... [--output-dir DIR] [--trace FILE] [--repeat N] [--threads N]
  *               [--cpu-cores MASK] [--opencl-cores MASK] [--plan NAME] [--module FILE] [--cache-dir DIR]
- *               [--unit-local-size] [--allow-cpu-fallback]
+ *               [--unit-local-size] [--allow-cpu-fallback] [--skip-file-check]
  *
  * Inputs without a file are zeros; with --repeat 0 the bundle is only loaded. Output i of the model is written to DIR/output-i.bin. NAME ends at the last '='.
  * Exits with 0, with the hp_code of a failure, or with 64 for a wrong command line.
@@ -36,6 +36,10 @@ static bool parse(int count, char **words, struct arguments *arguments)
         }
         if (strcmp(flag, "--allow-cpu-fallback") == 0) {
             options->allow_cpu_fallback = 1;
+            continue;
+        }
+        if (strcmp(flag, "--skip-file-check") == 0) {
+            options->skip_file_check = 1;
             continue;
         }
         if (flag[0] != '-' && !arguments->bundle) {
