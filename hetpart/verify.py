@@ -56,19 +56,24 @@ class Difference:
 
 
 def random_inputs(
-    types: Mapping[str, TensorType], seed: int = 0, *, integers: int | None = None
+    types: Mapping[str, TensorType],
+    seed: int = 0,
+    *,
+    integers: int | None = None,
+    floats: tuple[float, float] | None = None,
 ) -> dict[str, np.ndarray]:
     """Standard normal floats; 8-bit integers of the whole range; other integers and booleans are 0 or 1.
 
     That is in range for indices, masks and token ids. With `integers` all integers are this one: 1 for models that
-    divide by them, 0 for indices of a single thing.
+    divide by them, 0 for indices of a single thing. With `floats` all floats are drawn evenly from that range.
     """
     rng = np.random.default_rng(seed)
     inputs = {}
     for name, kind in types.items():
         dtype = np.dtype(kind.dtype)
         if dtype.kind == "f":
-            inputs[name] = rng.standard_normal(kind.shape).astype(dtype)
+            drawn = rng.standard_normal(kind.shape) if floats is None else rng.uniform(*floats, kind.shape)
+            inputs[name] = drawn.astype(dtype)
         elif integers is not None:
             inputs[name] = np.full(kind.shape, integers, dtype)
         elif dtype.itemsize == 1 and dtype.kind in "iu":
@@ -107,12 +112,15 @@ def reference(
     outputs: list[str] | None = None,
     *,
     integers: bool = True,
+    exact: bool = False,
 ) -> dict[str, np.ndarray]:
     """What onnxruntime computes, without its optimisations that change rounding (see `hetpart.reference`).
 
     A quantised model is another matter: only those optimisations make integer operators of what its QDQ form means, so
     they are on, for int8 as well as uint8 activations, and with kernels whose sums do not saturate. Without `integers`
     the real numbers in between are computed as the model has them.
+
+    With `exact` nothing is optimised at all: with infinite constants even scaling a weight changes what is computed.
 
     Raises:
         HetpartError: ``reference-failed`` if onnxruntime refuses the model or the inputs.
@@ -126,7 +134,7 @@ def reference(
     try:
         if integers and is_quantised(source):
             return evaluate_in_integers(model, inputs, outputs)
-        return evaluate(model, inputs, outputs, optimise=True)
+        return evaluate(model, inputs, outputs, optimise=not exact)
     except Exception as error:  # onnxruntime has no common base class for its errors
         raise HetpartError(
             "reference-failed",
@@ -157,7 +165,8 @@ def compare(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]
 def difference(actual: np.ndarray, expected: np.ndarray) -> Difference:
     """The difference of one array; infinite where shapes differ or one has NaN and the other not.
 
-    The lowest finite number counts as minus infinity: onnxruntime masks scores with the one, ONNX with the other.
+    The lowest finite number counts as minus infinity: onnxruntime masks scores with the one, ONNX with the other. So
+    does the highest as infinity, the bound of a Clip that has none.
     """
     if actual.shape != expected.shape:
         raise InternalError("output-shape", f"shape {actual.shape} instead of {expected.shape}")
@@ -165,8 +174,11 @@ def difference(actual: np.ndarray, expected: np.ndarray) -> Difference:
         wrong = float(np.mean(actual != expected)) if expected.size else 0.0
         worst = np.abs(actual.astype(np.float64) - expected.astype(np.float64)).max(initial=0.0)
         return Difference(wrong, float(worst))
-    lowest = np.finfo(expected.dtype).min
-    a, e = (np.where(array == lowest, -np.inf, array).astype(np.float64) for array in (actual, expected))
+    highest = np.finfo(expected.dtype).max
+    a, e = (
+        np.where(np.abs(array) == highest, np.copysign(np.inf, array), array).astype(np.float64)
+        for array in (actual, expected)
+    )
     same = (a == e) | (np.isnan(a) & np.isnan(e))
     delta = np.subtract(a, e, out=np.zeros_like(a), where=~same)
     norm = float(np.linalg.norm(np.where(np.isfinite(e), e, 0.0)))

@@ -59,6 +59,7 @@ RULES: dict[str, Rule] = {
     "STFT": spectrum.stft,
     "Split": selection.split_with_empty_parts,
     "TfIdfVectorizer": text.tf_idf_vectorizer,
+    "ThresholdedRelu": arithmetic.thresholded_relu,
     "Tile": selection.tile,
     "TopK": selection.top_k,
 }

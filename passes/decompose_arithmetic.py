@@ -76,6 +76,13 @@ def lp_normalization(at: Block) -> bool:
     return at.replace(at.op("Where", at.op("Equal", norm, zero), zero, at.op("Div", x, norm)))
 
 
+def thresholded_relu(at: Block) -> bool:
+    """ThresholdedRelu -> Where: TVM multiplies with a mask, which makes NaN of minus infinity."""
+    x = at.input(0)
+    above = at.op("Greater", x, at.const(at.attribute("alpha", 1.0), like=x))
+    return at.replace(at.op("Where", above, x, at.const(0.0, like=x)))
+
+
 def modulo(at: Block) -> bool:
     """Mod of integers with fmod (the sign of the dividend) -> Mod of magnitudes, and that sign.
 

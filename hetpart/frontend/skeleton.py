@@ -41,8 +41,9 @@ class Skeleton:
             _check_proto(proto)
             try:
                 tensor = ir.serde.deserialize_tensor(proto, base_dir)
-            except (TypeError, ValueError) as error:
-                raise HetpartError("invalid-model", f"an initialiser is malformed: {error}", node=proto.name) from error
+            except (TypeError, ValueError, ir.serde.SerdeError) as error:
+                why = error.__cause__ or error  # a SerdeError says only where
+                raise HetpartError("invalid-model", f"an initialiser is malformed: {why}", node=proto.name) from error
             skeleton._add(tensor)
         skeleton._declare_weights()
         return skeleton

@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "calibration": {"errors"},
     "activations": {"errors", "calibration", "reference"},
     "verify": {"errors", "graph", "reference"},
+    "undefined": {"graph", "reference", "verify"},
     "partition": {"errors"},
     "forecast": {"errors", "formulate", "partition", "targets"},
     "formulate": {"errors", "cost", "graph", "partition", "targets"},
@@ -48,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "rewritten": {"errors", "files", "graph", "verify"},
     "rehearse": {
         "errors", "bundle", "codegen", "compiler", "frontend", "graph", "kernels", "plan", "runtime", "targets",
-        "verify",
+        "undefined", "verify",
     },
     "tune": {"errors", "codegen", "compiler", "kernels", "phases", "targets"},
     "profiler": {

@@ -22,7 +22,7 @@ from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.build import aligned, load
 from hetpart.kernels.cpu.onnx_feeds import random_feeds
-from hetpart.kernels.cpu.onnx_repairs import repair, unbounded
+from hetpart.kernels.cpu.onnx_repairs import keeping_nan, repair, unbounded
 from hetpart.kernels.cpu.onnx_trust import no_kernel, require_trusted
 from hetpart.kernels.cpu.runs import copy_kernel
 from hetpart.kernels.isa import Isa
@@ -216,7 +216,7 @@ class _Walk:
             function = self._module[name]
             for routine in _library_calls(function):
                 raise self._refuse(f"it needs the library routine {routine}")
-            self._functions[symbol] = unbounded(function).with_attr("global_symbol", symbol)
+            self._functions[symbol] = keeping_nan(unbounded(function)).with_attr("global_symbol", symbol)
         return symbol
 
     def _layout(self, type_: Any) -> Plain:

@@ -1,4 +1,7 @@
-"""What is put right of the code that TVM makes of an ONNX operator: out-of-range gathers, float Mod, empty maxima."""
+"""What is put right of the code that TVM makes of an ONNX operator: out-of-range gathers, float Mod, maxima.
+
+Maxima and minima of floats that are empty or meet a NaN.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,19 @@ def unbounded(function: Any) -> Any:
         )  # fmt: skip
 
     return tvm_ffi.structural_map(function, [(s_tir.SBlock, begin)])
+
+
+def keeping_nan(function: Any) -> Any:
+    """`function` with maxima and minima of floats that are NaN where an operand is; TVM's are the second one then."""
+
+    def larger(call: Any) -> Any:
+        a, b = call.a, call.b
+        if not str(a.ty.dtype).startswith(("float", "bfloat")):
+            return call
+        is_number = a <= tirx.const(math.inf, a.ty.dtype)  # TVM takes a == a to be true
+        return tirx.Select(is_number, tirx.Select(a > b if isinstance(call, tirx.Max) else a < b, a, b), a)
+
+    return tvm_ffi.structural_map(function, [(tirx.Max, larger), (tirx.Min, larger)])
 
 
 _LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32", "float64")}

@@ -17,7 +17,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, locate_row, range_kernel, registers, row_extent, zero_halo
-from hetpart.kernels.cpu.vectors import cast
+from hetpart.kernels.cpu.vectors import cast, larger
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import PoolSpec, QPoolSpec
 
@@ -74,7 +74,8 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
                 with T.vectorized(0, out.block) as v:
                     value = cast(x[image, block, row, spec.x.halo.left + source, v], element)
                     old = acc[q * out.block + v]
-                    T.buffer_store(acc, T.max(old, value) if spec.mode == "max" else old + value, [q * out.block + v])
+                    joined = larger(old, value, isa) if spec.mode == "max" else old + value
+                    T.buffer_store(acc, joined, [q * out.block + v])
             with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
                 value = acc[q * out.block + v]
                 if spec.mode == "average":

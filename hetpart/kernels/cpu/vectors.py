@@ -5,6 +5,7 @@ Explicit vectors (indices that are a `tirx.Ramp`) instead of vectorised loops: t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tvm import tirx
@@ -12,6 +13,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.graph.layout import Blocked
 from hetpart.kernels.cpu.emit import Buffer, Expr, blocked_element, registers
+from hetpart.kernels.isa import Isa
 
 
 def vector(lanes: int, start: Expr = 0) -> Expr:
@@ -45,6 +47,15 @@ def element_of(value: Expr) -> str:
 def cast(value: Expr, element: str) -> Expr:
     """`value` with lanes of type `element`; nothing is done where they are."""
     return value if element_of(value) == element else tirx.Cast(dtype_of(value.ty.dtype.lanes, element), value)
+
+
+def larger(a: Expr, b: Expr, isa: Isa) -> Expr:
+    """max(a, b), which is NaN where one of them is; `T.max` is `b` then, so what comes of it depends on the order."""
+    if not element_of(a).startswith("float"):
+        return T.max(a, b)
+    if isa.triple.startswith("aarch64"):  # FMAX
+        return tirx.call_llvm_pure_intrin(a.ty.dtype, "llvm.maximum", a, b)
+    return tirx.Select(a <= tirx.const(math.inf, a.ty.dtype), tirx.Select(a > b, a, b), a)
 
 
 def operand_vector(buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y: Expr, x: Expr, lanes: int) -> Expr:
