@@ -60,6 +60,8 @@ def evaluate(source: Model, decision: Decision, traces: Traces, origin: str) -> 
         name: min(1.0, middle_mean(traces.plans[name].plain_us) / middle_mean(run.length_us for run in runs[name]))
         for name in order
     }
+    if not any(run.samples for run in runs[order[0]]):
+        raise HetpartError("nothing-to-measure", "the model computes nothing: no kernel ran that could be measured")
     keys = unit_keys(decision.assignment, target, decision.shared)
     times = summarise({name: runs[name] for name in order}, keys, scale)
     call = _call(runs[order[0]], traces.plans[order[0]], target.host.name)

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx.numpy_helper
+import onnx.parser
 import pytest
 
 from hetpart.bundle.toolchain import compiler
@@ -107,6 +110,14 @@ def test_files_that_are_no_profiles_are_refused(
     compiled("corrupt-profile", changed(profiled, folder / "f.json", contention=[factor]))
     link = json.loads(profiled.read_text())["links"][0]
     compiled("corrupt-profile", changed(profiled, folder / "g.json", links=[link | {"loading": 2}]))
+
+
+def test_a_model_without_work_cannot_be_profiled(refused: Callable[..., Result], folder: Path) -> None:
+    text = '<ir_version: 8, opset_import: ["" : 17]> g (float[2,3] x) => (float[3,2] y) { y = Reshape(x, s) }'
+    model = onnx.parser.parse_model(text)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([3, 2]), "s"))
+    onnx.save(model, "view.onnx")
+    refused("nothing-to-measure", "profile", "view.onnx", "-o", "p.json")
 
 
 def test_a_phone_cannot_be_profiled_here(refused: Callable[..., Result], tiny: Path, folder: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from examples import zoo
+from hetpart.errors import HetpartError
 from hetpart.frontend import import_model
 from hetpart.frontend.skeleton import LARGE_BYTES, Skeleton
 from tests.frontend.support import model_of, refused, same_function
@@ -119,6 +120,18 @@ def test_external_data_outside_the_directory(tmp_path: Path) -> None:
     path.write_bytes(model.SerializeToString())
     with refused("external-data-unsafe", "outside"):
         import_model(path)
+
+
+@pytest.mark.parametrize(("offset", "says"), [("-8", "non-negative"), ("far", "'far'"), (str(2**70), "weights.bin")])
+def test_external_data_at_no_place(tmp_path: Path, offset: str, says: str) -> None:
+    path = external_model(tmp_path)
+    model = onnx.load(path, load_external_data=False)
+    next(entry for entry in model.graph.initializer[0].external_data if entry.key == "offset").value = offset
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(HetpartError, match=says) as caught:
+        import_model(path)
+    assert caught.value.code in ("invalid-model", "external-data-truncated")
+    assert caught.value.node == model.graph.initializer[0].name
 
 
 def test_initialiser_without_data() -> None:

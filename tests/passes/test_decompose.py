@@ -81,6 +81,7 @@ CASES: dict[str, tuple[str, dict[str, np.ndarray]]] = {
     ),
     "OptionalGetElement": ("(float[2,3] x) => (float y) { y = OptionalGetElement(x) }", {}),
     "OptionalHasElement": ("(float[2,3] x) => (bool y) { y = OptionalHasElement(x) }", {}),
+    "ThresholdedRelu": ("(float[3,4] x) => (float y) { y = ThresholdedRelu<alpha=0.3>(x) }", {}),
     "TfIdfVectorizer": (
         '(int32[2,9] x) => (float y) { y = TfIdfVectorizer<mode="TFIDF", min_gram_length=1, max_gram_length=3, '
         "max_skip_count=2, ngram_counts=[0,2,6], ngram_indexes=[0,1,2,3,4], pool_int64s=[0,1,0,1,1,1,1,0,1], "
