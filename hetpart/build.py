@@ -77,6 +77,7 @@ def build(
             progress=phases.advance, workers=options.workers,
         )  # fmt: skip
     report = compile_report(decision, phases.seconds)
+    report.long_us = {name: round(us, 1) for name, us in emission.long_us.items()}
     with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
         work = Path(folder)
         with phases.phase("link"):

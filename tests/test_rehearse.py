@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from onnx import numpy_helper, parser
+from rich.console import Console
 
 import hetpart
 from hetpart import rehearse, targets
@@ -16,6 +18,7 @@ from hetpart.bundle.planfile import decode_plan
 from hetpart.bundle.read import read_bundle
 from hetpart.compiler import Options
 from hetpart.errors import InternalError
+from hetpart.report.compile_text import print_compile
 from hetpart.verify import HALF_STORAGE_TOLERANCE, reference, spread
 from tests.cli.support import write_tiny
 
@@ -63,15 +66,27 @@ def test_maps_in_half_are_held_to_what_half_can_do(tmp_path: Path, memory: str) 
     assert read_bundle(tmp_path / "out").manifest.decision["storage"] == "float16"
 
 
-def test_long_kernels_are_launched_in_parts(tmp_path: Path) -> None:
-    text = (
-        (Path(targets.__file__).parent / "sd855.toml").read_text().replace("max_kernel_us = 0 ", "max_kernel_us = 1 ")
-    )
-    (tmp_path / "smooth.toml").write_text(text)
+@pytest.mark.parametrize("memory", ["image", "buffer"])
+def test_long_kernels_are_launched_in_parts(tmp_path: Path, memory: str) -> None:
+    """With the same results; launches of one work-group that are still too long are named."""
     model = write_tiny(tmp_path / "tiny.onnx")
-    build(model, str(tmp_path / "smooth.toml"), tmp_path / "out", Options(strategy="gpu"), verify="segments")
-    plan = decode_plan((tmp_path / "out" / "plan.bin").read_bytes())
-    assert any(any(step.offset) for step in plan.processors["gpu"])
+    reports = []
+    for bound_us in (0, 1):
+        text = (Path(targets.__file__).parent / "sd855.toml").read_text().replace('"image"', f'"{memory}"')
+        own = tmp_path / f"bound{bound_us}.toml"
+        own.write_text(re.sub(r"max_kernel_us = \d+", f"max_kernel_us = {bound_us}", text))
+        out = tmp_path / f"out{bound_us}"
+        reports.append(build(model, str(own), out, Options(strategy="gpu"), verify="segments"))
+        steps = decode_plan((out / "plan.bin").read_bytes()).processors["gpu"]
+        assert any(any(step.offset) for step in steps) == bool(bound_us)
+    whole, cut = reports
+    assert cut.verify["outputs"] == whole.verify["outputs"]
+    assert not whole.long_us
+    assert cut.long_us
+    assert all(us > 1 for us in cut.long_us.values())
+    console = Console(record=True, width=400)
+    print_compile(cut, console)
+    assert f"cannot be cut further: {next(iter(cut.long_us))} (" in console.export_text()
 
 
 @pytest.mark.usefixtures("bent")

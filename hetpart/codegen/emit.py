@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 from hetpart.codegen.cache import KernelCache
 from hetpart.codegen.cpu import CpuModule
-from hetpart.codegen.opencl import OpenclModule, device_of, in_parts
+from hetpart.codegen.opencl import OpenclModule, device_of
+from hetpart.codegen.parts import Cut, cut
 from hetpart.errors import InternalError
 from hetpart.graph.assign import Assignment
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.select import select
-from hetpart.plan.build import PricedCall, build_plan
+from hetpart.plan.build import build_plan
 from hetpart.plan.check import check_plan
 from hetpart.plan.invocation import Invocation
 from hetpart.plan.placed import Placed
@@ -33,6 +34,7 @@ class Emission:
         objects: relocatable CPU objects, one per kernel, sorted by symbol.
         symbols: kernels in `objects`, in the order of first use.
         kernels_cl: OpenCL C source, empty if no plan uses the GPU.
+        long_us: predicted time of launches above the target's bound (see hetpart.codegen.parts), by unit or copy.
     """
 
     plans: dict[str, Plan]
@@ -40,6 +42,7 @@ class Emission:
     objects: list[bytes]
     symbols: list[str]
     kernels_cl: str
+    long_us: dict[str, float]
 
 
 def emit(
@@ -80,6 +83,7 @@ def emit(
             gpu_sources.append(modules[processor.name])
     weights = Weights()
     plans = {}
+    long_us: dict[str, float] = {}
     for variant, placed in placements.items():
         borders = _borders(assignment, placed, target, tuple(observe))
         invocations: dict[str, list[Invocation]] = {}
@@ -90,16 +94,19 @@ def emit(
                     invocations[unit.name] = [i for call in calls for i in module.lower(call, borders.layouts)]
                 else:
                     invocations[unit.name] = [i for call in calls for i in module.lower(call)]
-                if isinstance(module, OpenclModule):
-                    parts = _parts(target.processor(placed.processor[unit.name]), placed.duration_us[unit.name])
-                    if parts > 1 and len(invocations[unit.name]) == 1:
-                        invocations[unit.name] = in_parts(invocations[unit.name][0], parts)
+                processor = target.processor(placed.processor[unit.name])
+                launches = cut(invocations[unit.name], processor, placed.duration_us[unit.name])
+                invocations[unit.name] = launches.calls
+                if launches.over_us:
+                    long_us[unit.name] = launches.over_us
             elif unit.name not in assignment.free:
                 raise InternalError("no-kernel-call", "a unit that moves data has no kernel", node=unit.name)
         used = {name: kinds[name] for name in kinds if name in placed.processor.values() or name == target.host.name}
+        copies = _copies(borders, assignment, target, modules)
+        long_us |= {copy.unit: launches.over_us for copy, (launches, _) in copies.items() if launches.over_us}
         plans[variant] = build_plan(
             assignment, placed, invocations, used, target.host.name, weights, observe, borders,
-            _copies(borders, assignment, target, modules),
+            {copy: (launches.calls, us) for copy, (launches, us) in copies.items()},
         )  # fmt: skip
     # only now it is known how long the constants file is, which the variants share
     size_bytes = weights.size_bytes
@@ -110,15 +117,7 @@ def emit(
     for plan in plans.values():
         check_plan(plan)
     source = "\n".join(m.source for m in gpu_sources if isinstance(m, OpenclModule))
-    return Emission(plans, weights, cpu.objects(progress), cpu.symbols, source)
-
-
-def _parts(processor: Processor, duration_us: int) -> int:
-    """Launches that a kernel is cut into, so that none takes longer than the target allows."""
-    codegen, cost = processor.codegen, processor.cost
-    if not isinstance(codegen, OpenclCodegen) or not codegen.max_kernel_us or cost is None:
-        return 1
-    return math.ceil(duration_us / (codegen.max_kernel_us + cost.launch_us))  # each part is launched: hetpart.cost
+    return Emission(plans, weights, cpu.objects(progress), cpu.symbols, source, long_us)
 
 
 def _borders(assignment: Assignment, placed: Placed, target: Target, observe: tuple[str, ...]) -> Borders:
@@ -130,17 +129,17 @@ def _borders(assignment: Assignment, placed: Placed, target: Target, observe: tu
 
 def _copies(
     borders: Borders, assignment: Assignment, target: Target, modules: Mapping[str, CpuModule | OpenclModule]
-) -> dict[Copy, PricedCall]:
-    """The kernel call of every copy at the border of private memory, and its predicted time."""
-    priced: dict[Copy, PricedCall] = {}
+) -> dict[Copy, tuple[Cut, int]]:
+    """The launches of every copy at the border of private memory, and their predicted time."""
+    priced: dict[Copy, tuple[Cut, int]] = {}
     for copy in borders.copies:
         processor = _private_processor(target)
         module, cost = modules[processor.name], processor.cost
         if not isinstance(module, OpenclModule) or cost is None:
             raise InternalError("target-kind", f"{processor.name} has no private memory")
         size_bytes = assignment.layouts[copy.value].size_bytes
-        us = cost.convert_us(size_bytes)
-        priced[copy] = module.copy(copy, assignment, borders.layouts), math.ceil(us)
+        us = math.ceil(cost.convert_us(size_bytes))
+        priced[copy] = cut([module.copy(copy, assignment, borders.layouts)], processor, us), us
     return priced
 
 

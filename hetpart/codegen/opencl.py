@@ -96,21 +96,6 @@ class OpenclModule:
         return "\n".join(self._sources.values())
 
 
-def in_parts(call: Invocation, count: int) -> list[Invocation]:
-    """`call` as up to `count` launches of whole work-groups, cut along the axis that has the most of them."""
-    groups = [size // local for size, local in zip(call.global_size, call.local_size, strict=True)]
-    axis = max(range(3), key=lambda a: groups[a])
-    parts = []
-    first = 0
-    for number in range(min(count, groups[axis])):
-        last = groups[axis] * (number + 1) // min(count, groups[axis])
-        size, offset = list(call.global_size), list(call.offset)
-        size[axis], offset[axis] = (last - first) * call.local_size[axis], first * call.local_size[axis]
-        parts.append(replace(call, global_size=(size[0], size[1], size[2]), offset=(offset[0], offset[1], offset[2])))
-        first = last
-    return parts
-
-
 def _privately(call: KernelCall, private: Mapping[str, Blocked]) -> Spec:
     """The call's spec with the private forms of its values; constant operands stay in buffers."""
     spec = call.spec

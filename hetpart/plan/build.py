@@ -33,7 +33,7 @@ def build_plan(
     weights: Weights,
     observe: Sequence[str] = (),
     borders: Borders | None = None,
-    copies: Mapping[Copy, PricedCall] | None = None,
+    copies: Mapping[Copy, PricedCalls] | None = None,
 ) -> Plan:
     """The finished plan; its constants are added to `weights`.
 
@@ -46,7 +46,7 @@ def build_plan(
         weights: where the constants go.
         observe: further values to keep and to offer as outputs, in their physical shape (for finding a fault).
         borders: what lies in private memory, None if nothing does.
-        copies: the call and the time of each of its copies.
+        copies: the launches and the time of each of its copies.
     """
     builder = _Builder(
         assignment, placed, invocations, host, tuple(observe), borders or Borders(), copies or {},
@@ -56,8 +56,8 @@ def build_plan(
     return builder.finish(dict(kinds), weights)
 
 
-PricedCall = tuple[Invocation, int]
-"""A kernel call, and how long it takes, in microseconds."""
+PricedCalls = tuple[Sequence[Invocation], int]
+"""Launches of one kernel, and how long they take in all, in microseconds."""
 
 
 @dataclass
@@ -79,7 +79,7 @@ class _Builder:
     host: str
     observe: tuple[str, ...]
     borders: Borders
-    copies: Mapping[Copy, PricedCall]
+    copies: Mapping[Copy, PricedCalls]
     drafts: dict[str, list[_Draft]]
     finished: dict[str, tuple[str, int]] = field(default_factory=dict)  # unit -> processor, count of its last step
     waited: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -118,9 +118,11 @@ class _Builder:
             self.drafts[self.host].append(_Draft("(outputs)", Invocation("", (), ()), waits, transfers, 0))
 
     def _copy(self, processor: str, copy: Copy) -> None:
-        call, predicted_us = self.copies[copy]
+        calls, predicted_us = self.copies[copy]
         waits, transfers = self._meet(processor, (copy.value,)) if copy.kind == "in" else ((), ())
-        self.drafts[processor].append(_Draft(copy.unit, call, waits, transfers, predicted_us))
+        for call in calls:
+            self.drafts[processor].append(_Draft(copy.unit, call, waits, transfers, predicted_us // len(calls)))
+            waits, transfers = (), ()
 
     def _meet(self, processor: str, values: Sequence[str]) -> tuple[tuple[Wait, ...], tuple[tuple[str, str], ...]]:
         """What a step on `processor` that reads `values` has to wait for and to bring over."""

@@ -78,6 +78,8 @@ class CompileReport:
         energy_mj: sum over the units, an estimate; None if a used processor's power is not known. Where two processors
             compute at once, what the phone uses besides is in both, so that it is rather too high.
         compression: what lossy passes did and what is known of the accuracy; None if there were none.
+        long_us: launches that the target's `max_kernel_us` forbids but that cannot be cut further: their predicted time,
+            by unit or copy.
     """
 
     target: str
@@ -99,6 +101,7 @@ class CompileReport:
     measured: MeasuredUnits
     compression: dict[str, Any] | None = None
     compression_text: tuple[str, ...] = ()
+    long_us: dict[str, float] = field(default_factory=dict)
     verify: dict[str, Any] = field(default_factory=lambda: {"how": "not verified", "outputs": {}})
     seconds: dict[str, float] = field(default_factory=dict)
     output: str = ""

@@ -45,6 +45,10 @@ def print_compile(report: CompileReport, console: Console) -> None:
         console.print(f"energy {report.energy_mj:.0f} mJ: {_energies(report)} (estimated from each processor's power)")
     for line in report.compression_text:
         console.print(line, markup=False)
+    if report.long_us:
+        named = ", ".join(f"{name} ({duration(us)})" for name, us in report.long_us.items())
+        above = "launches above the target's max_kernel_us, which cannot be cut further"
+        console.print(f"{above}: {named}", markup=False)
     _print_verification(report, console)
     phases = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items() if seconds >= 0.05)
     console.print(f"seconds: {phases}; total {sum(report.seconds.values()):.1f}")

@@ -58,7 +58,7 @@ def planned(assignment: Assignment, on_gpu: set[str], memory: str, storage: str)
     for name in private:
         unit = assignment.graph.units[name]
         invocations[name] = [i for call in select(unit, assignment) for i in module.lower(call, borders.layouts)]
-    copies = {copy: (module.copy(copy, assignment, borders.layouts), 7) for copy in borders.copies}
+    copies = {copy: ([module.copy(copy, assignment, borders.layouts)], 7) for copy in borders.copies}
     plan = build_plan(assignment, placed, invocations, KINDS, "cpu", Weights(), (), borders, copies)
     return replace(plan, weights_bytes=10**9), borders
 

@@ -1,11 +1,13 @@
 """Runs generated OpenCL kernels on PoCL and checks what every kernel owes to its neighbours.
 
 The rig fills spare lanes of the inputs with NaN, starts from outputs full of NaN, keeps guard bytes around every
-output, and checks after the run that the guards are untouched and that the halo is exactly zero.
+output, and checks after the run that the guards are untouched and that the halo is exactly zero. It runs every kernel
+once more, launched in parts as for a target with `max_kernel_us`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +18,12 @@ import onnx
 import onnxruntime
 import pytest
 
+from hetpart.codegen.parts import in_parts
 from hetpart.graph.layout import Blocked, Image, Layout, Split, pack, unpack
 from hetpart.kernels.kernel import Device, Launch, Texture
 from hetpart.kernels.opencl import generator
 from hetpart.kernels.spec import Spec
+from hetpart.plan.invocation import Invocation
 
 TILE = Device(tile_items=True, registers=32, work_group=(1, 1, 1))
 SIMT = Device(tile_items=False, registers=24, work_group=(8, 4, 2))
@@ -52,32 +56,49 @@ class Rig:
         out: np.ndarray | None = None,
         local_size: tuple[int, int, int] | None = None,
     ) -> np.ndarray:
-        """The physical output of `spec` for logical `inputs` (operands last), from an output full of NaN or `out`."""
+        """The physical output of `spec` for logical `inputs` (operands last), from an output full of NaN or `out`.
+
+        A kernel that is launched in parts must make the same, bit for bit.
+        """
         module = generator(spec)
         launch: Launch = module.launch(spec, device)
         if local_size:
             launch = replace(launch, local_size=local_size)
-        (form,) = spec.outputs
         layouts = (*spec.inputs, *getattr(spec, "operands", ()))
         args = [self.argument(with_garbage(x, layout), layout) for x, layout in zip(inputs, layouts, strict=True)]
         args += [self.constant(part) for part in module.pack(spec, device, constants)]
         kernel = self.build(module.source(spec, device, "kernel_under_test")).kernel_under_test
+        whole = Invocation("", (), (), global_size=launch.global_size, local_size=launch.local_size)
+        groups = math.prod(launch.global_size) // math.prod(launch.local_size)
+        found = self.written(kernel, [whole], args, spec.outputs[0], out)
+        if groups > 1:
+            parts = in_parts(whole, -(-groups // 3))
+            again = self.written(kernel, parts, args, spec.outputs[0], out)
+            assert again.tobytes() == found.tobytes(), "in parts it makes something else"
+        return found
+
+    def written(
+        self, kernel: Any, launches: Sequence[Invocation], args: Sequence[Any], form: Layout, out: np.ndarray | None
+    ) -> np.ndarray:
+        """What the launches make of an output full of NaN, or of `out`."""
+
+        def run(output: Any) -> None:
+            for one in launches:
+                kernel(self.queue, one.global_size, one.local_size, *args, output, global_offset=one.offset)
+
         if isinstance(form, Image):
-            return self.stored_image(lambda image: kernel(*self.sizes(launch), *args, image), form)
+            return self.stored_image(run, form)
         physical = np.full(form.physical_shape, np.nan if form.dtype.startswith("float") else 1).astype(form.dtype)
         if out is not None:
             physical[...] = out
         guard = np.full(GUARD_BYTES, 0xA5, np.uint8)
         whole = self.buffer(np.concatenate([guard, np.frombuffer(physical.tobytes(), np.uint8), guard]))
-        kernel(*self.sizes(launch), *args, whole.get_sub_region(GUARD_BYTES, physical.nbytes))
+        run(whole.get_sub_region(GUARD_BYTES, physical.nbytes))
         found = np.empty(physical.nbytes + 2 * GUARD_BYTES, np.uint8)
         self.cl.enqueue_copy(self.queue, found, whole)
         assert np.array_equal(found[:GUARD_BYTES], guard)
         assert np.array_equal(found[-GUARD_BYTES:], guard)
         return found[GUARD_BYTES:-GUARD_BYTES].view(form.dtype).reshape(form.physical_shape)
-
-    def sizes(self, launch: Launch) -> tuple[Any, ...]:
-        return self.queue, launch.global_size, launch.local_size
 
     def argument(self, stored: np.ndarray, layout: Layout) -> Any:
         """`stored` as the kernel wants it; an image has NaN all around it."""
