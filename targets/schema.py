@@ -84,7 +84,7 @@ class OpenclCodegen:
         storage: how they are stored: ``float32`` or ``float16``; kernels compute in float32 either way. With
             ``--precision fp16`` images are of float16 whatever this says, and maps in buffers are shared.
         max_kernel_us: no launch may be predicted to take longer, so that the GPU can draw the screen in between;
-            longer kernels are launched in parts. 0 sets no bound.
+            longer kernels and copies are launched in parts. 0 sets no bound.
         max_image: no image may be wider or higher (CL_DEVICE_IMAGE2D_MAX_WIDTH, _HEIGHT), in texels.
         local_bytes: with `tile_items`, local memory that a work-item may use for itself: a core's own cache, and no
             more than CL_DEVICE_LOCAL_MEM_SIZE. 0: none.
