@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from hetpart.plan.invocation import Invocation
 from hetpart.targets.schema import OpenclCodegen, Processor
 
-
 ROUNDED_UP_US = 2
 """A plan has whole microseconds: the launch and the rest, each rounded up. A kernel is not cut for those."""
 

@@ -78,8 +78,8 @@ class CompileReport:
         energy_mj: sum over the units, an estimate; None if a used processor's power is not known. Where two processors
             compute at once, what the phone uses besides is in both, so that it is rather too high.
         compression: what lossy passes did and what is known of the accuracy; None if there were none.
-        long_us: launches that the target's `max_kernel_us` forbids but that cannot be cut further: their predicted time,
-            by unit or copy.
+        long_us: predicted time of launches that are above the target's `max_kernel_us` and cannot be cut further, by
+            unit or copy.
     """
 
     target: str

@@ -29,9 +29,7 @@ def gpu(bound_us: int) -> Processor:
 
 
 @given(groups=SIZES, local=SIZES, most=st.integers(0, 250))
-def test_parts_cover_every_work_item_once(
-    groups: tuple[int, int, int], local: tuple[int, int, int], most: int
-) -> None:
+def test_parts_cover_every_work_item_once(groups: tuple[int, int, int], local: tuple[int, int, int], most: int) -> None:
     whole = launch(groups, local)
     parts = in_parts(whole, most)
     items = [
