@@ -27,7 +27,7 @@ import onnx_ir as ir
 
 from hetpart.compression import AccuracyOptions, Compression, Trial, compression_context
 from hetpart.cost.estimate import Cost, estimate
-from hetpart.cost.work import HALF_KINDS
+from hetpart.cost.work import multiplies_half
 from hetpart.errors import HetpartError
 from hetpart.forecast import Circumstances, Forecast, Forecasts, settle
 from hetpart.formulate import formulate
@@ -262,9 +262,9 @@ def placed(placement: Placement, forecast: Forecast) -> Placed:
 def storage_of(decision: Decision, plan: Placed) -> str:
     """``float32``; ``float16`` where maps are stored so; ``float16-arithmetic`` where the CPU also multiplies so."""
     if decision.precision == "fp16":
-        host = decision.target.host.name
+        host, assignment = decision.target.host.name, decision.assignment
         multiplied = any(
-            unit.kind in HALF_KINDS and plan.processor[unit.name] == host for unit in decision.assignment.graph
+            multiplies_half(unit, assignment.layouts) and plan.processor[unit.name] == host for unit in assignment.graph
         )
         return "float16-arithmetic" if multiplied else "float16"
     for unit in plan.private:

@@ -119,12 +119,15 @@ def test_maps_cross_between_processors_as_they_are() -> None:
     assert not any(name.startswith("fp16") for name in costs)
 
 
-def test_maps_are_float16_in_blocks_of_eight_and_all_else_float32() -> None:
+def test_maps_are_float16_in_blocks_of_eight_and_so_is_what_lies_row_major_between_kernels() -> None:
     decision = decide(network(), load_target("sd855"), FP16, Phases())
     maps = [form for form in decision.assignment.layouts.values() if isinstance(form, Blocked)]
     assert {form.dtype for form in maps} == {"float16"}
     assert {form.block for form in maps} == {4, 8}  # the image has three channels
-    assert {form.dtype for form in decision.assignment.layouts.values() if isinstance(form, Plain)} == {"float32"}
+    rows = {name: form.dtype for name, form in decision.assignment.layouts.items() if isinstance(form, Plain)}
+    caller = {*decision.assignment.graph.inputs, *decision.assignment.ports.values()}
+    assert {rows[name] for name in caller} == {"float32"}
+    assert {rows[name] for name in rows.keys() - caller} == {"float16"}
     classes = {cost.kernel_class for costs in decision.costs.values() for cost in costs.values()}
     assert {"fp16_conv", "fp16_depthwise", "conv_transpose"} <= classes
     assert all(decision.verdicts[name]["gpu"].runs for name in decision.costs)

@@ -48,7 +48,7 @@ def work(unit: Unit, graph: UnitGraph, layouts: Mapping[str, Layout] | None = No
     if unit.kind == "view":
         return Work(0, 0, 0, "view")
     macs = sum(node_macs(node, graph) for node in unit.nodes)
-    half = half and unit.kind in HALF_KINDS
+    half = half and multiplies_half(unit, layouts)
     read, written = activation_bytes(unit, graph, layouts)
     constants = 0 if _reads_in_part(unit) else _constant_bytes(unit, graph) // (2 if half else 1)
     passes = _PASSES.get(unit.kind, 1)
@@ -108,8 +108,12 @@ _CLASS_OF_KIND = {
 
 _MAP_KINDS = frozenset({"conv", "qconv", "conv_transpose"})
 
-HALF_KINDS = frozenset({"conv", "dense"})
-"""Kinds of units of which the CPU has kernels in float16 arithmetic."""
+
+def multiplies_half(unit: Unit, layouts: Mapping[str, Layout]) -> bool:
+    """Whether the CPU's kernel multiplies in float16, in a network that is compiled to float16."""
+    if unit.kind == "matmul":
+        return all(value in layouts and layouts[value].dtype == "float16" for value in unit.inputs[:2])
+    return unit.kind in ("conv", "dense")
 
 
 def _kernel_class(unit: Unit, macs: int, graph: UnitGraph) -> str:

@@ -13,11 +13,12 @@ crosses between them without a transform. Four decisions, in this order:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from hetpart.errors import InternalError
 from hetpart.graph.halo import window
+from hetpart.graph.halved import half_values
 from hetpart.graph.inplace import Pieces, Slice, place_concats
 from hetpart.graph.layout import Blocked, Halo, Layout, Plain
 from hetpart.graph.quantised import LIMITS
@@ -50,7 +51,8 @@ class Assignment:
         reads: (unit, value as its ONNX nodes name it) -> value it really reads, where the two differ.
         ports: graph output -> plain value that holds it.
         copies: blocked concat unit -> the inputs that it must copy, the others being in place.
-        half: whether float32 maps, and the weights of convolutions and dense layers, are stored in float16.
+        half: whether float32 maps, the weights of convolutions and dense layers, and row-major tensors where that can
+            be, are stored in float16.
     """
 
     fused: UnitGraph
@@ -97,21 +99,25 @@ class Assignment:
 def assign(graph: UnitGraph, block: int, *, half: bool = False) -> Assignment:
     """Layouts for all activations of `graph`; `block` is the target's channel block.
 
-    With `half` float32 maps are stored in float16, twice as many channels to a block: as many bytes.
+    With `half` float32 maps are stored in float16, twice as many channels to a block: as many bytes; and so is what
+    lies row-major between kernels of ours (hetpart.graph.halved).
     """
     block = 2 * block if half else block
     converted, blocked, reads, ports = _convert(graph)
     fills = _fills(converted)
     pieces = place_concats(converted, blocked, reads, fills, block)
-    layouts = _layouts(converted, blocked, fills, pieces, block, half)
+    views = strided_views(converted, blocked)
+    roots = {value: root for value, (root, _) in views.items()}
+    halved = half_values(converted, blocked, ports.values(), roots) if half else frozenset()
+    layouts = _layouts(converted, blocked, fills, pieces, block, half, halved)
     slices = pieces.resolve(layouts)
     free = {u.name for u in converted if u.kind == "concat" and u.name in pieces.placed and not pieces.copied(u)}
     for unit in converted:
         if unit.kind == "view" or (unit.kind == "repack" and _same_bytes(unit, layouts, slices)):
             slices[unit.outputs[0]] = Slice(unit.inputs[0], 0)
             free.add(unit.name)
-    for value, (root, view) in strided_views(converted, blocked).items():
-        layouts[value] = view
+    for value, (root, view) in views.items():
+        layouts[value] = replace(view, dtype=layouts[root].dtype)
         slices[value] = Slice(root, 0)
         free.add(converted.producer[value])
     return Assignment(graph, converted, layouts, slices, frozenset(free), reads, ports, pieces.placed, half)
@@ -187,7 +193,13 @@ def _can_block(unit: Unit, graph: UnitGraph, types: Mapping[str, TensorType]) ->
 
 
 def _layouts(
-    graph: UnitGraph, blocked: set[str], fills: Mapping[str, int], pieces: Pieces, block: int, half: bool
+    graph: UnitGraph,
+    blocked: set[str],
+    fills: Mapping[str, int],
+    pieces: Pieces,
+    block: int,
+    half: bool,
+    halved: Set[str],
 ) -> dict[str, Layout]:
     halos: dict[str, Halo] = {}
     for unit in graph:
@@ -208,7 +220,7 @@ def _layouts(
             size = _narrow_block(c, dtype) if _narrow_input(graph, value, dtype, block) else block
             layouts[value] = Blocked(n, c, h, w, size, halos.get(value, Halo()), dtype, fills.get(value, 0))
         elif not graph.is_constant(value) or value in graph.outputs:  # an output without elements is a constant
-            layouts[value] = Plain(kind.shape, kind.dtype)
+            layouts[value] = Plain(kind.shape, "float16" if value in halved else kind.dtype)
     return pieces.share_halo(layouts)
 
 

@@ -147,7 +147,7 @@ def _concat(at: Context) -> tuple[KernelCall, ...]:
         for name in names:
             if at.assignment.graph.is_constant(name):
                 data = at.assignment.graph.constant(name)
-                forms.append(Plain(tuple(data.shape), str(data.dtype)))
+                forms.append(Plain(tuple(data.shape), out.dtype))
                 sources.append(pack(data, forms[-1]))
             else:
                 forms.append(at.plain(name))

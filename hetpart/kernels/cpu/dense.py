@@ -14,7 +14,7 @@ import numpy as np
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, prefetch, range_kernel
+from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_real, prefetch, range_kernel
 from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand_slice
 from hetpart.kernels.cpu.packing import pack_bias
 from hetpart.kernels.cpu.tiles import piece_count
@@ -99,7 +99,7 @@ def _tiles(spec: DenseSpec, isa: Isa) -> GemmTiles:
 
 
 def _check(spec: DenseSpec) -> None:
-    plain_float32(spec.x, spec.out, *spec.operands)
+    plain_real(spec.x, spec.out, *spec.operands)
     if math.prod(spec.x.shape) != spec.m * spec.k or math.prod(spec.out.shape) != spec.m * spec.n:
         raise InternalError("kernel-layout", f"{spec.x} times {spec.k}x{spec.n} is not {spec.out}")
     if spec.out.shape[-1] != spec.n:

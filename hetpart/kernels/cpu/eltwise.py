@@ -1,6 +1,7 @@
 """A stand-alone chain of elementwise steps over blocked maps or over row-major tensors with broadcasting.
 
-Blocked: one output row of one channel block per work item. Row-major: stretches of the collapsed loop nest.
+Blocked: one output row of one channel block per work item. Row-major: stretches of the collapsed loop nest, computed in
+float32 whatever they are stored in.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hetpart.kernels.cpu.emit import (
     check_blocked_operands,
     flat,
     locate_row,
-    plain_float32,
+    plain_real,
     range_kernel,
     row_extent,
     zero_halo,
@@ -28,7 +29,7 @@ from hetpart.kernels.cpu.emit import (
 from hetpart.kernels.cpu.runs import map_vectors
 from hetpart.kernels.cpu.steps import finish, render
 from hetpart.kernels.cpu.strided import Nest, broadcast_nest, for_each_run
-from hetpart.kernels.cpu.vectors import operand_vector, splat, vector
+from hetpart.kernels.cpu.vectors import cast, operand_vector, splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import EltwiseSpec
 
@@ -50,7 +51,7 @@ def prim_func(spec: EltwiseSpec, isa: Isa, symbol: str) -> Any:
     arguments = (spec.x, *spec.operands, spec.out)
     if isinstance(spec.out, Blocked):
         return range_kernel(symbol, arguments, _blocked_body(spec, spec.out, isa))
-    plain_float32(*arguments)
+    plain_real(*arguments)
     return range_kernel(symbol, arguments, _plain_body(spec, spec.out, isa))
 
 
@@ -82,18 +83,18 @@ def _plain_body(spec: EltwiseSpec, out: Plain, isa: Isa) -> Any:
     def body(item: Expr, *buffers: Buffer) -> None:
         layouts = (spec.x, *spec.operands, out)
         x, *operands, result = (
-            flat(buffer, math.prod(layout.shape), "float32") for buffer, layout in zip(buffers, layouts, strict=True)
+            flat(buffer, math.prod(layout.shape), layout.dtype) for buffer, layout in zip(buffers, layouts, strict=True)
         )
 
         def run(offsets: list[Expr], length: Expr) -> None:
             def step(start: Expr, width: int) -> None:
                 def elements(buffer: Buffer, tensor: int) -> Expr:
                     if nest.strides[tensor][-1] == 0:
-                        return splat(buffer[offsets[tensor]], width)
-                    return buffer[vector(width, offsets[tensor] + start)]
+                        return splat(cast(buffer[offsets[tensor]], "float32"), width)
+                    return cast(buffer[vector(width, offsets[tensor] + start)], "float32")
 
                 value = render(spec.steps, elements(x, 1), lambda k: elements(operands[k], 2 + k))
-                T.buffer_store(result, value, [vector(width, offsets[0] + start)])
+                T.buffer_store(result, cast(value, out.dtype), [vector(width, offsets[0] + start)])
 
             map_vectors(length, nest.share, isa.lanes, step)
 

@@ -174,6 +174,13 @@ def plain_float32(*layouts: Layout) -> None:
             raise InternalError("kernel-layout", f"a row-major float32 tensor is needed here, not {layout}")
 
 
+def plain_real(*layouts: Layout) -> None:
+    """Raise InternalError unless all of `layouts` are Plain, of float32 or float16."""
+    for layout in layouts:
+        if not isinstance(layout, Plain) or layout.dtype not in ("float32", "float16"):
+            raise InternalError("kernel-layout", f"a row-major tensor of real numbers is needed here, not {layout}")
+
+
 def storage_dtype(dtype: str) -> str:
     """An unsigned integer dtype of the same width, for kernels that only move elements."""
     return f"uint{8 * np.dtype(dtype).itemsize}"

@@ -6,8 +6,8 @@ made of vectors of 8, 4, 2 and 1 lanes, so that nothing is read or written beyon
 All rows pass by one tile of columns, whose part of the right-hand side stays in the L1 cache or near it, before the
 next one begins; the other way round where only the right-hand side fits into the L2 cache.
 
-In float16 a sum is cut into runs, as in a convolution (see hetpart.kernels.cpu.conv_plan), which are added up in the
-output in float32.
+In float16 a sum is cut into runs, as in a convolution (see hetpart.kernels.cpu.conv_plan), which are added up in
+float32: in the output, or where that is of float16 in a tile of their own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tvm.tirx.script.builder import ir as T
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.conv_plan import HALF_RUN
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, registers
 from hetpart.kernels.cpu.steps import is_long, render
 from hetpart.kernels.cpu.tiles import Run, even_runs, on_piece, piece_count, rank_tiles
 from hetpart.kernels.cpu.vectors import Accumulators, cast, splat, vector, zeros
@@ -81,6 +81,10 @@ class GemmTiles:
         )
 
 
+_Place = Callable[[Expr, int, int], Expr]
+"""``place(row, column, width)``: indices of a vector of a tile."""
+
+
 @dataclass(frozen=True)
 class GemmTile:
     """One register tile of a product; rows and columns count from its corner.
@@ -92,7 +96,7 @@ class GemmTile:
         left: ``left(row, k)``, a scalar.
         right: ``right(k, column, width)``, a vector.
         start: ``start(column, width)``, what the sums begin with.
-        place: ``place(row, column, width)``, indices of a vector of `out`.
+        place: indices of a vector of `out`.
         operand: ``operand(i, row, column, width)``, a vector.
         fetch: ``fetch(i, count)`` is emitted in turn `i` of the `count` turns of the reduction loop, to prefetch.
         element: the type that is multiplied, and added up in.
@@ -104,54 +108,78 @@ class GemmTile:
     left: Callable[[Expr, Expr], Expr]
     right: Callable[[Expr, int, int], Expr]
     start: Callable[[int, int], Expr]
-    place: Callable[[Expr, int, int], Expr]
+    place: _Place
     operand: Callable[[int, Expr, int, int], Expr]
     fetch: Callable[[Expr, int], None] | None = None
     element: str = "float32"
 
     def emit(self, out: Buffer, steps: Sequence[Step], isa: Isa) -> None:
-        """The sums, then the epilogue: in registers, or if it is long, on the stored sums row by row."""
+        """The sums, then the epilogue: in registers, or if it or the sum is long, on the stored sums row by row."""
         pieces = _pieces(self.columns, lanes_of(self.element, isa))
         acc = Accumulators([width for _, width in pieces], self.rows, self.element)
-        in_registers = self.element == "float32" and not is_long(steps)
-        if self.element == "float32":
-            acc.fill([self.start(*piece) for piece in pieces])
-            self._reduce(acc, pieces, 0, self.depth)
-            for row in range(self.rows):
-                for v, piece in enumerate(pieces):
-                    total = acc.get(v, row)
-                    value = self._finish(steps, total, row, *piece) if in_registers else total
-                    T.buffer_store(out, value, [self.place(row, *piece)])
-        else:
-            self._add_runs(out, acc, pieces)
-        if steps and not in_registers:
+        in_runs = self.element == "float16" and self.depth > HALF_RUN
+        if not in_runs and not is_long(steps):
+            self._add_run(
+                acc, pieces, 0, self.depth, lambda _, *piece: self.start(*piece),
+                lambda total, row, *piece: self._store(out, self._finish(steps, total, row, *piece), row, *piece),
+            )  # fmt: skip
+            return
+
+        def in_tile(row: Expr, column: int, width: int) -> Expr:
+            return vector(width, row * self.columns + column)
+
+        sums, at = out, self.place
+        if out.dtype != "float32":
+            sums, at = registers((self.rows * self.columns,)), in_tile
+        self._add_runs(sums, at, acc, pieces)
+        if steps or sums is not out:
             with T.serial(0, self.rows) as row:
                 for piece in _pieces(self.columns, LONG_VECTORS * isa.lanes):
-                    place = self.place(row, *piece)
-                    T.buffer_store(out, self._finish(steps, out[place], row, *piece), [place])
+                    self._store(out, self._finish(steps, sums[at(row, *piece)], row, *piece), row, *piece)
 
-    def _add_runs(self, out: Buffer, acc: Accumulators, pieces: Sequence[tuple[int, int]]) -> None:
-        """The sums, in `out`, run by run."""
-        length = max(1, -(-self.depth // max(1, -(-self.depth // HALF_RUN))))
+    def _store(self, out: Buffer, value: Expr, row: Expr, column: int, width: int) -> None:
+        T.buffer_store(out, cast(value, str(out.dtype)), [self.place(row, column, width)])
 
-        def run(first: Expr, products: int, start: Callable[[int, int, int], Expr]) -> None:
-            acc.fill([zeros(width, self.element) for _, width in pieces])
-            self._reduce(acc, pieces, first, products)
-            for row in range(self.rows):
-                for v, piece in enumerate(pieces):
-                    total = start(row, *piece) + cast(acc.get(v, row), "float32")
-                    T.buffer_store(out, total, [self.place(row, *piece)])
+    def _add_runs(self, sums: Buffer, at: _Place, acc: Accumulators, pieces: Sequence[tuple[int, int]]) -> None:
+        """The whole sums, in float32 in `sums`, run by run."""
+
+        def keep(total: Expr, row: int, column: int, width: int) -> None:
+            T.buffer_store(sums, total, [at(row, column, width)])
 
         def so_far(row: int, column: int, width: int) -> Expr:
-            return out[self.place(row, column, width)]
+            return sums[at(row, column, width)]
 
-        run(0, min(length, self.depth), lambda _, column, width: self.start(column, width))
+        runs = max(1, -(-self.depth // HALF_RUN)) if self.element == "float16" else 1
+        length = max(1, -(-self.depth // runs))
+        self._add_run(acc, pieces, 0, min(length, self.depth), lambda _, *piece: self.start(*piece), keep)
         whole = self.depth // length
         if whole > 1:
             with T.serial(1, whole) as number:
-                run(number * length, length, so_far)
+                self._add_run(acc, pieces, number * length, length, so_far, keep)
         if whole and self.depth % length:
-            run(whole * length, self.depth % length, so_far)
+            self._add_run(acc, pieces, whole * length, self.depth % length, so_far, keep)
+
+    def _add_run(
+        self,
+        acc: Accumulators,
+        pieces: Sequence[tuple[int, int]],
+        first: Expr,
+        products: int,
+        start: Callable[[int, int, int], Expr],
+        keep: Callable[[Expr, int, int, int], None],
+    ) -> None:
+        """``start`` plus `products` products from number `first` on, in float32, for ``keep``, vector by vector."""
+        if self.element == "float32":  # then there is one run, and all rows start alike
+            acc.fill([start(0, *piece) for piece in pieces])
+        else:
+            acc.fill([zeros(width, self.element) for _, width in pieces])
+        self._reduce(acc, pieces, first, products)
+        for row in range(self.rows):
+            for v, piece in enumerate(pieces):
+                total = acc.get(v, row)
+                if self.element != "float32":
+                    total = start(row, *piece) + cast(total, "float32")
+                keep(total, row, *piece)
 
     def _reduce(self, acc: Accumulators, pieces: Sequence[tuple[int, int]], first: Expr, depth: int) -> None:
         """Adds `depth` products from number `first` on."""

@@ -1,11 +1,12 @@
 """Layer (and RMS) normalisation of row-major rows: one row per work item.
 
 Three passes over a row that stays in the first-level cache: mean, variance around it, result. Two-pass variance does
-not cancel, whatever the mean.
+not cancel, whatever the mean. Arithmetic is in float32, whatever the rows are stored in.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,9 +15,9 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_float32, range_kernel
+from hetpart.kernels.cpu.emit import Buffer, Expr, flat, plain_real, range_kernel
 from hetpart.kernels.cpu.runs import map_vectors, reduce_run
-from hetpart.kernels.cpu.vectors import splat, vector
+from hetpart.kernels.cpu.vectors import cast, splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import LayerNormSpec
 
@@ -34,13 +35,13 @@ def pack(spec: LayerNormSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> 
 
 def prim_func(spec: LayerNormSpec, isa: Isa, symbol: str) -> Any:
     """``(x, scale, [b,] out, lo, hi)``."""
-    plain_float32(spec.x, spec.out)
+    plain_real(spec.x, spec.out)
     size = spec.rows * spec.length
-    if spec.x.size_bytes != 4 * size or spec.out.size_bytes != 4 * size:
+    if math.prod(spec.x.shape) != size or math.prod(spec.out.shape) != size:
         raise InternalError("kernel-layout", f"{spec.x} does not hold {spec.rows} rows of {spec.length}")
 
     def body(item: Expr, x: Buffer, scale: Buffer, *rest: Buffer) -> None:
-        source, result = flat(x, size, "float32"), flat(rest[-1], size, "float32")
+        source, result = flat(x, size, spec.x.dtype), flat(rest[-1], size, spec.out.dtype)
         start = T.Bind(item * spec.length)
 
         def mean_of(value: Callable[[Expr, int], Expr]) -> Expr:
@@ -48,7 +49,7 @@ def prim_func(spec: LayerNormSpec, isa: Isa, symbol: str) -> Any:
             return T.Bind(total / T.float32(spec.length))
 
         def elements(first: Expr, width: int) -> Expr:
-            return source[vector(width, start + first)]
+            return cast(source[vector(width, start + first)], "float32")
 
         mean = T.float32(0) if spec.rms else mean_of(elements)
 
@@ -62,7 +63,7 @@ def prim_func(spec: LayerNormSpec, isa: Isa, symbol: str) -> Any:
             value = centred(first, width) * splat(inverse, width) * scale[vector(width, first)]
             if spec.bias:
                 value = value + rest[0][vector(width, first)]
-            T.buffer_store(result, value, [vector(width, start + first)])
+            T.buffer_store(result, cast(value, spec.out.dtype), [vector(width, start + first)])
 
         map_vectors(spec.length, spec.length, isa.lanes, write)
 

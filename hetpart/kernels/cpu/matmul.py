@@ -16,7 +16,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
 from hetpart.graph.epilogue import Step
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_float32, range_kernel
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_real, range_kernel
 from hetpart.kernels.cpu.gemm import GemmTile, GemmTiles, aligned_shape, operand_slice
 from hetpart.kernels.cpu.vectors import vector, zeros
 from hetpart.kernels.isa import Isa
@@ -27,7 +27,7 @@ from hetpart.kernels.strides import matrix_strides
 def extent(spec: MatmulSpec, isa: Isa) -> int:
     """Products times register tiles."""
     shapes = _Shapes.of(spec)
-    return math.prod(shapes.batch) * shapes.tiles(isa, spec.steps).count
+    return math.prod(shapes.batch) * shapes.tiles(isa, spec.steps, _element(spec)).count
 
 
 def pack(spec: MatmulSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
@@ -37,9 +37,9 @@ def pack(spec: MatmulSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tup
 
 def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
     """``(a, b, operands..., out, lo, hi)``."""
-    plain_float32(spec.a, spec.b, spec.out, *spec.operands)
+    plain_real(spec.a, spec.b, spec.out, *spec.operands)
     shapes = _Shapes.of(spec)
-    tiles = shapes.tiles(isa, spec.steps)
+    tiles = shapes.tiles(isa, spec.steps, _element(spec))
     m, k, n = shapes.m, shapes.k, shapes.n
     *a_batch, a_row = matrix_strides(spec.a, shapes.batch)
     *b_batch, b_row = matrix_strides(spec.b, shapes.batch, column=True)
@@ -71,11 +71,17 @@ def prim_func(spec: MatmulSpec, isa: Isa, symbol: str) -> Any:
                 start=lambda _, width: zeros(width),
                 place=lambda r, c, width: vector(width, (first + r) * n + column + c),
                 operand=operand,
+                element=_element(spec),
             ).emit(out, spec.steps, isa)
 
         tiles.locate(number, tile)
 
     return range_kernel(symbol, arguments, body)
+
+
+def _element(spec: MatmulSpec) -> str:
+    """What is multiplied: float16 if both sides are stored so."""
+    return "float16" if spec.a.dtype == spec.b.dtype == "float16" else "float32"
 
 
 @dataclass(frozen=True)
@@ -114,5 +120,5 @@ class _Shapes:
         rest = tuple(shape) if self.column_dropped else tuple(shape[:-1])
         return (*rest, *((1,) if self.row_dropped else ()), *(column or (1,)))
 
-    def tiles(self, isa: Isa, steps: Sequence[Step]) -> GemmTiles:
-        return GemmTiles.of(self.m, self.k, self.n, isa, steps)
+    def tiles(self, isa: Isa, steps: Sequence[Step], element: str) -> GemmTiles:
+        return GemmTiles.of(self.m, self.k, self.n, isa, steps, element)

@@ -1,7 +1,8 @@
 """Softmax and log-softmax over the middle extent of a row-major (outer, length, inner) tensor.
 
 With ``inner == 1`` a work item is one row, reduced across vector lanes. Otherwise the lanes run along `inner`, where
-every lane is a softmax of its own, and a work item is a strip of `STRIP` lanes of one outer index.
+every lane is a softmax of its own, and a work item is a strip of `STRIP` lanes of one outer index. Arithmetic is in
+float32; exponentials wait for their sum in `out`, in its type.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import numpy as np
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_float32, range_kernel, registers
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, flat, plain_real, range_kernel, registers
 from hetpart.kernels.cpu.runs import halvings, map_vectors, reduce_run, vector_loop
 from hetpart.kernels.cpu.steps import exp_below, log
-from hetpart.kernels.cpu.vectors import splat, vector
+from hetpart.kernels.cpu.vectors import cast, splat, vector
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import SoftmaxSpec
 
@@ -37,13 +38,13 @@ def pack(spec: SoftmaxSpec, isa: Isa, constants: Mapping[str, np.ndarray]) -> tu
 
 def prim_func(spec: SoftmaxSpec, isa: Isa, symbol: str) -> Any:
     """``(x, out, lo, hi)``."""
-    plain_float32(spec.x, spec.out)
+    plain_real(spec.x, spec.out)
     size = spec.outer * spec.length * spec.inner
-    if spec.x.size_bytes != 4 * size or spec.out.size_bytes != 4 * size:
+    if math.prod(spec.x.shape) != size or math.prod(spec.out.shape) != size:
         raise InternalError("kernel-layout", f"{spec.x} is not {spec.outer} x {spec.length} x {spec.inner}")
 
     def body(item: Expr, x: Buffer, out: Buffer) -> None:
-        source, result = flat(x, size, "float32"), flat(out, size, "float32")
+        source, result = flat(x, size, spec.x.dtype), flat(out, size, spec.out.dtype)
         if spec.inner == 1:
             _row(spec, isa, source, result, T.Bind(item * spec.length))
             return
@@ -68,18 +69,21 @@ def _row(spec: SoftmaxSpec, isa: Isa, x: Buffer, out: Buffer, start: Expr) -> No
         return a + b
 
     def elements(buffer: Buffer, first: Expr, width: int) -> Expr:
-        return buffer[vector(width, start + first)]
+        return cast(buffer[vector(width, start + first)], "float32")
 
     largest = T.Bind(reduce(-math.inf, T.max, lambda first, width: elements(x, first, width)))
 
     def shifted(first: Expr, width: int, shift: Expr) -> Expr:
         return elements(x, first, width) - splat(shift, width)
 
+    def store(value: Expr, first: Expr, width: int) -> None:
+        T.buffer_store(out, cast(value, spec.out.dtype), [vector(width, start + first)])
+
     def write(value: Callable[[Expr, int], Expr]) -> Callable[[Expr, int], None]:
-        return lambda first, width: T.buffer_store(out, value(first, width), [vector(width, start + first)])
+        return lambda first, width: store(value(first, width), first, width)
 
     def weight(first: Expr, width: int) -> Expr:
-        T.buffer_store(out, exp_below(shifted(first, width, largest)), [vector(width, start + first)])
+        store(exp_below(shifted(first, width, largest)), first, width)
         return elements(out, first, width)
 
     if spec.log:
@@ -100,20 +104,25 @@ def _lanes(spec: SoftmaxSpec, x: Buffer, out: Buffer, start: Expr, lanes: int) -
     def at(i: Expr) -> Expr:
         return vector(lanes, start + i * spec.inner)
 
+    def load(buffer: Buffer, i: Expr) -> Expr:
+        return cast(buffer[at(i)], "float32")
+
+    def store(value: Expr, i: Expr) -> None:
+        T.buffer_store(out, cast(value, spec.out.dtype), [at(i)])
+
     T.buffer_store(largest, splat(T.float32("-inf"), lanes), [all_lanes])
     T.buffer_store(total, splat(T.float32(0), lanes), [all_lanes])
     with T.serial(0, spec.length) as i:
-        T.buffer_store(largest, T.max(largest[all_lanes], x[at(i)]), [all_lanes])
+        T.buffer_store(largest, T.max(largest[all_lanes], load(x, i)), [all_lanes])
     with T.serial(0, spec.length) as i:
-        value = exp_below(x[at(i)] - largest[all_lanes])
+        value = exp_below(load(x, i) - largest[all_lanes])
         if not spec.log:
-            T.buffer_store(out, value, [at(i)])
-            value = out[at(i)]
+            store(value, i)
+            value = load(out, i)
         T.buffer_store(total, total[all_lanes] + value, [all_lanes])
     if spec.log:
         T.buffer_store(total, largest[all_lanes] + log(total[all_lanes]), [all_lanes])
     else:
         T.buffer_store(total, splat(T.float32(1), lanes) / total[all_lanes], [all_lanes])
     with T.serial(0, spec.length) as i:
-        value = x[at(i)] - total[all_lanes] if spec.log else out[at(i)] * total[all_lanes]
-        T.buffer_store(out, value, [at(i)])
+        store(load(x, i) - total[all_lanes] if spec.log else load(out, i) * total[all_lanes], i)

@@ -14,7 +14,7 @@ or in buffers of float16 (hetpart.kernels.opencl.blocked).
 from __future__ import annotations
 
 from hetpart.errors import HetpartError
-from hetpart.graph.layout import Blocked, Layout
+from hetpart.graph.layout import Layout
 from hetpart.kernels.kernel import OpenclGenerator
 from hetpart.kernels.opencl import (
     channels,
@@ -76,12 +76,6 @@ GENERATORS: dict[type[Spec], OpenclGenerator] = {
 
 _MOVES_DATA = (ConcatSpec, TransposeSpec)
 
-_HALF = (
-    ChannelsSpec, ConvSpec, ConvTransposeSpec, EltwiseSpec, GlobalPoolSpec, InstanceNormSpec, PadSpec, PoolSpec,
-    RepackSpec, ResizeSpec,
-)  # fmt: skip
-"""Specs whose maps may be stored in float16; they compute in float32 all the same."""
-
 
 def generator(spec: Spec) -> OpenclGenerator:
     """The generator for `spec`.
@@ -97,17 +91,11 @@ def generator(spec: Spec) -> OpenclGenerator:
             hint="place this operator on the CPU",
         )
     operands: tuple[Layout, ...] = getattr(spec, "operands", ())
-    layouts = (*spec.inputs, *operands, *spec.outputs)
-    half = isinstance(spec, _HALF)
-    wrong = {
-        form.dtype
-        for form in layouts
-        if form.dtype != "float32" and not (half and isinstance(form, Blocked) and form.dtype == "float16")
-    }
+    wrong = {form.dtype for form in (*spec.inputs, *operands, *spec.outputs)} - {"float32", "float16"}
     if wrong and not isinstance(spec, _MOVES_DATA):
         raise HetpartError(
             "no-kernel",
-            f"the OpenCL kernel for {type(spec).__name__} computes in float32, not in {', '.join(sorted(wrong))}",
+            f"the OpenCL kernel for {type(spec).__name__} takes real numbers, not {', '.join(sorted(wrong))}",
             hint="place this operator on the CPU",
         )
     return module

@@ -14,7 +14,7 @@ from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.gemm import GemmTile
 from hetpart.kernels.opencl.plain import RowOperand
 from hetpart.kernels.opencl.stored import Stored
-from hetpart.kernels.opencl.text import affine, const_in, kernel, result
+from hetpart.kernels.opencl.text import affine, const_in, kernel
 from hetpart.kernels.spec import DenseSpec
 
 
@@ -22,7 +22,11 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
     if math.prod(spec.x.shape) != spec.m * spec.k or math.prod(spec.out.shape) != spec.m * spec.n:
         raise InternalError("kernel-layout", f"a {spec.m} x {spec.k} x {spec.n} product cannot make {spec.out}")
     tile = _tile(spec, device)
-    operands = [RowOperand.of(f"operand{i}", form.shape, spec.out.shape) for i, form in enumerate(spec.operands)]
+    operands = [
+        RowOperand.of(f"operand{i}", form.shape, spec.out.shape, dtype=form.dtype)
+        for i, form in enumerate(spec.operands)
+    ]
+    x = Stored(spec.x.dtype)
     form, w = tile.form.form, Stored(spec.weights, tile.width)
     # in vectors, as `pack` lays them out: from tile to tile, and from one k to the next
     first, advance = tile.vectors, tile.across * tile.vectors
@@ -33,7 +37,7 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
         *tile.locate(),
         "",
         *tile.declare(lambda v: f"b[{affine([('stripe', tile.vectors)], v)}]" if spec.bias else f"({form})(0.0f)"),
-        f"__global const float* from = x + row * {spec.k};",
+        x.pointer("from", "x", [("row", spec.k)]),
         w.pointer("weights", "w", [("stripe", first)]),
         *tile.multiply(spec.k, lambda v: w.read("weights", v), w.advance("weights", advance)),
         *tile.store(symbol, spec.steps, operands, "row"),
@@ -44,11 +48,11 @@ def source(spec: DenseSpec, device: Device, symbol: str) -> str:
         f"A work-item computes {tile.rows} row(s) of {tile.columns} columns.",
     ]
     arguments = [
-        const_in("x"),
-        *(const_in(operand.name) for operand in operands),
+        x.argument("x"),
+        *(operand.argument for operand in operands),
         w.argument("w"),
         *([const_in("b", tile.width)] if spec.bias else []),
-        result("out"),
+        Stored(spec.out.dtype).argument("out", written=True),
     ]
     return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, tile.width))
 
@@ -75,4 +79,4 @@ def pack(spec: DenseSpec, device: Device, constants: Mapping[str, np.ndarray]) -
 
 
 def _tile(spec: DenseSpec, device: Device) -> GemmTile:
-    return GemmTile.choose(device, spec.m, spec.n, batch=1)
+    return GemmTile.choose(device, spec.m, spec.n, 1, spec.x, spec.out)

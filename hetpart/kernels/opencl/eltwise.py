@@ -14,7 +14,8 @@ from hetpart.kernels.opencl import maps, steps
 from hetpart.kernels.opencl.blocked import Operand, Position, argument, describe, store
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.plain import RowOperand, RowVectors
-from hetpart.kernels.opencl.text import const_in, for_range, kernel, result
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import for_range, kernel
 from hetpart.kernels.spec import EltwiseSpec
 from hetpart.kernels.strides import broadcast_strides
 
@@ -64,7 +65,9 @@ def _plain(spec: EltwiseSpec, out: Plain, device: Device, symbol: str) -> str:
     count = -(-length // width)
     per_item = _vectors_per_item(device)
     grid = _grid(spec, out, device)
-    x, *operands = (RowOperand.of(name, layout.shape, out.shape, rank) for name, layout in _named_inputs(spec))
+    x, *operands = inputs = [
+        RowOperand.of(name, layout.shape, out.shape, rank, layout.dtype) for name, layout in _named_inputs(spec)
+    ]
 
     def compute(number: str) -> list[str]:
         column = number if width == 1 else f"{number} * {width}"
@@ -73,7 +76,7 @@ def _plain(spec: EltwiseSpec, out: Plain, device: Device, symbol: str) -> str:
         values = [operand.load("row", "i", vectors) for operand in operands]
         value = steps.call(symbol, spec.steps, x.load("row", "i", vectors), values)
         target = "i" if grid.y == 1 else f"row * {length} + i"
-        return [f"const int i = {column};", vectors.store(value, "out", target)]
+        return [f"const int i = {column};", vectors.store(value, "out", target, dtype=out.dtype)]
 
     first = item(0, grid.x)
     body = [*vectors.declare(), *grid.guard(device), f"const int row = {item(1, grid.y)};"]
@@ -85,7 +88,7 @@ def _plain(spec: EltwiseSpec, out: Plain, device: Device, symbol: str) -> str:
         body += compute(first)
     shape = " x ".join(map(str, out.shape)) or "a scalar"
     comment = [f"{symbol}: x{steps.describe(spec.steps)}; {shape}, as {grid.y} row(s) of {length}."]
-    arguments = [*(const_in(name) for name, _ in _named_inputs(spec)), result("out")]
+    arguments = [*(one.argument for one in inputs), Stored(out.dtype).argument("out", written=True)]
     return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, width))
 
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hetpart.graph.epilogue import Step
+from hetpart.graph.layout import Plain
 from hetpart.kernels.kernel import Device
 from hetpart.kernels.opencl import steps, tiles
 from hetpart.kernels.opencl.grid import Grid, item
 from hetpart.kernels.opencl.plain import RowOperand, RowVectors
+from hetpart.kernels.opencl.stored import Stored
 from hetpart.kernels.opencl.text import affine, for_range
 
 MAX_VECTORS = 8
@@ -24,7 +26,8 @@ class GemmTile:
     """The tile of an (m, n) matrix that one work-item computes, and how many such tiles there are.
 
     With `rows_first`, neighbouring items go down the rows and find the same weights in the cache; otherwise they go
-    along the columns and read neighbouring weights in one access.
+    along the columns and read neighbouring weights in one access. `left` and `out` are the types that the left-hand
+    side and the result are stored in.
     """
 
     m: int
@@ -33,13 +36,15 @@ class GemmTile:
     vectors: int
     form: RowVectors
     rows_first: bool
+    left: str
+    out: str
 
     @staticmethod
-    def choose(device: Device, m: int, n: int, batch: int) -> GemmTile:
+    def choose(device: Device, m: int, n: int, batch: int, left: Plain, out: Plain) -> GemmTile:
         """The tile with the least time (see `tiles.time`) for `batch` matrices."""
         form = RowVectors.of(device, n)
         fitting = [
-            GemmTile(m, n, rows, vectors, form, rows_first=device.tile_items)
+            GemmTile(m, n, rows, vectors, form, device.tile_items, left.dtype, out.dtype)
             for vectors in range(1, min(MAX_VECTORS, n // form.width) + 1)
             for rows in range(1, min(m, tiles.MAX_SUMS) + 1)
             if tiles.fits(device, vectors, rows)
@@ -101,9 +106,10 @@ class GemmTile:
         statement that goes on to the next row.
         """
         row_stride = depth if row_stride is None else row_stride
+        x = Stored(self.left)
         body = [f"const {self.form.form} w{v} = {weight(v)};" for v in range(self.vectors)]
         for row in range(self.rows):
-            body.append(f"const float x{row} = from[{affine([('k', 1)], row * row_stride)}];")
+            body.append(f"const float x{row} = {x.read('from', affine([('k', 1)], row * row_stride))};")
             body += [f"sum{row}_{v} += x{row} * w{v};" for v in range(self.vectors)]
         return for_range("k", "0", str(depth), [*body, advance])
 
@@ -116,7 +122,7 @@ class GemmTile:
                 column = affine([("column", 1)], v * self.width)
                 values = [operand.load(f"row{r}", column, self.form) for operand in operands]
                 value = steps.call(symbol, epilogue, f"sum{r}_{v}", values)
-                lines.append(self.form.store(value, "out", f"row{r} * {self.n} + {column}"))
+                lines.append(self.form.store(value, "out", f"row{r} * {self.n} + {column}", dtype=self.out))
         return lines
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import groups
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, sweep
-from hetpart.kernels.opencl.text import affine, const_in, kernel, literal, result, vector
+from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, row_pointers, sweep
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import affine, const_in, kernel, literal, vector
 from hetpart.kernels.spec import LayerNormSpec
 
 
@@ -18,28 +19,30 @@ def source(spec: LayerNormSpec, device: Device, symbol: str) -> str:
     items = _items(spec, device)
     body = _by_group(spec, items) if items > 1 else _by_item(spec, device)
     kind = "RMS normalisation" if spec.rms else "layer normalisation"
-    arguments = [const_in("x"), const_in("w"), *([const_in("b")] if spec.bias else []), result("out")]
+    x, out = Stored(spec.x.dtype).argument("x"), Stored(spec.out.dtype).argument("out", written=True)
+    arguments = [x, const_in("w"), *([const_in("b")] if spec.bias else []), out]
     return kernel(symbol, [f"{symbol}: {kind} of {spec.rows} rows of {spec.length}."], arguments, body)
 
 
 def _by_group(spec: LayerNormSpec, items: int) -> list[str]:
     """All items of a group sum up a row together."""
-    value = "from[i]" if spec.rms else "(from[i] - mean)"
-    scaled = f"to[i] = {value} * factor * w[i]"
-    total = ["float total = 0.0f;", *groups.sweep(spec.length, 1, items, ["total += from[i];"])]
+    x = Stored(spec.x.dtype).read("from", "i")
+    value = x if spec.rms else f"({x} - mean)"
+    scaled = f"{value} * factor * w[i]"
+    total = ["float total = 0.0f;", *groups.sweep(spec.length, 1, items, [f"total += {x};"])]
     mean = [*total, *groups.reduce("total", items, "{a} + {b}"), f"const float mean = total / {literal(spec.length)};"]
     square = [f"const float d = {value};", "squares += d * d;"]
+    write = Stored(spec.out.dtype).write
     return [
         *groups.declare(items),
         f"const int start = {item(1, spec.rows)} * {spec.length};",
-        "__global const float* from = x + start;",
-        "__global float* to = out + start;",
+        *row_pointers(spec.x, spec.out, "start"),
         *([] if spec.rms else mean),
         "float squares = 0.0f;",
         *groups.sweep(spec.length, 1, items, square),
         *groups.reduce("squares", items, "{a} + {b}"),
         f"const float factor = 1.0f / sqrt(squares / {literal(spec.length)} + {literal(spec.epsilon)});",
-        *groups.sweep(spec.length, 1, items, [f"{scaled} + b[i];" if spec.bias else f"{scaled};"]),
+        *groups.sweep(spec.length, 1, items, [write("to", "i", f"{scaled} + b[i]" if spec.bias else scaled)]),
     ]
 
 
@@ -49,18 +52,19 @@ def _by_item(spec: LayerNormSpec, device: Device) -> list[str]:
     start = affine([("row", spec.length)])
 
     def value(count: int) -> str:
-        loaded = vectors.load("from", "i", count)
+        loaded = vectors.load("from", "i", count, spec.x.dtype)
         return loaded if spec.rms else f"{loaded} - mean"
 
     def add(count: int) -> list[str]:
-        return [f"{partial('sum', width, count)} += {vectors.load('from', 'i', count)};"]
+        return [f"{partial('sum', width, count)} += {vectors.load('from', 'i', count, spec.x.dtype)};"]
 
     def add_square(count: int) -> list[str]:
         return [f"const {vector(count)} d = {value(count)};", f"{partial('squares', width, count)} += d * d;"]
 
     def finish(count: int) -> list[str]:
         scaled = f"({value(count)}) * factor * {vectors.load('w', 'i', count)}"
-        return [vectors.store(f"{scaled} + {vectors.load('b', 'i', count)}" if spec.bias else scaled, "to", "i", count)]
+        shifted = f"{scaled} + {vectors.load('b', 'i', count)}" if spec.bias else scaled
+        return [vectors.store(shifted, "to", "i", count, spec.out.dtype)]
 
     sum_lines, total = reduce("sum", width, "+")
     square_lines, squares = reduce("squares", width, "+")
@@ -74,8 +78,7 @@ def _by_item(spec: LayerNormSpec, device: Device) -> list[str]:
         *vectors.declare(),
         *_grid(spec).guard(device),
         f"const int row = {item(0, spec.rows)};",
-        f"__global const float* from = x + {start};",
-        f"__global float* to = out + {start};",
+        *row_pointers(spec.x, spec.out, start),
         *([] if spec.rms else mean),
         f"{form} squares = ({form})(0.0f);",
         *sweep(spec.length, width, add_square),

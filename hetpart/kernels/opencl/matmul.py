@@ -15,7 +15,8 @@ from hetpart.kernels.opencl import steps
 from hetpart.kernels.opencl.gemm import GemmTile
 from hetpart.kernels.opencl.grid import item
 from hetpart.kernels.opencl.plain import RowOperand, Strided
-from hetpart.kernels.opencl.text import affine, const_in, kernel, result
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import affine, kernel
 from hetpart.kernels.spec import MatmulSpec
 from hetpart.kernels.strides import matrix_strides
 
@@ -67,13 +68,14 @@ class _Problem:
 
 def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
     problem = _Problem.of(spec)
-    tile = _tile(problem, device)
+    tile = _tile(spec, problem, device)
     # operands broadcast to out.shape, which lacks the axes that a vector argument never had
     shape = (*problem.batch, problem.m, problem.n)
     operands = [
-        RowOperand.of(f"operand{i}", _spelled_out(form.shape, spec), shape) for i, form in enumerate(spec.operands)
+        RowOperand.of(f"operand{i}", _spelled_out(form.shape, spec), shape, dtype=form.dtype)
+        for i, form in enumerate(spec.operands)
     ]
-    form = tile.form.form
+    form, a, b, out = tile.form.form, Stored(spec.a.dtype), Stored(spec.b.dtype), Stored(spec.out.dtype)
     *a_batch, a_row = matrix_strides(spec.a, problem.batch)
     *b_batch, b_row = matrix_strides(spec.b, problem.batch, column=True)
     body = [
@@ -82,10 +84,13 @@ def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
         f"const int matrix = {item(2, problem.count)};",
         "",
         *tile.declare(lambda v: f"({form})(0.0f)"),
-        f"__global const float* from = a + {problem.matrix(spec.a, a_batch)} + row * {a_row};",
-        f"__global const float* right = b + {problem.matrix(spec.b, b_batch)} + column;",
+        f"__global const {a.form}* from = a + {problem.matrix(spec.a, a_batch)} + row * {a_row};",
+        f"__global const {b.form}* right = b + {problem.matrix(spec.b, b_batch)} + column;",
         *tile.multiply(
-            problem.k, lambda v: tile.form.load("right", str(v * tile.width)), f"right += {b_row};", row_stride=a_row
+            problem.k,
+            lambda v: tile.form.load("right", str(v * tile.width), dtype=spec.b.dtype),
+            f"right += {b_row};",
+            row_stride=a_row,
         ),
         *tile.store(symbol, spec.steps, operands, affine([("matrix", problem.m), ("row", 1)])),
     ]
@@ -94,21 +99,22 @@ def source(spec: MatmulSpec, device: Device, symbol: str) -> str:
         f"{steps.describe(spec.steps)}.",
         f"A work-item computes {tile.rows} row(s) of {tile.columns} columns.",
     ]
-    arguments = [const_in("a"), const_in("b"), *(const_in(operand.name) for operand in operands), result("out")]
+    arguments = [a.argument("a"), b.argument("b"), *(operand.argument for operand in operands)]
+    arguments.append(out.argument("out", written=True))
     return kernel(symbol, comment, arguments, body, steps.function(symbol, spec.steps, tile.width))
 
 
 def launch(spec: MatmulSpec, device: Device) -> Launch:
     problem = _Problem.of(spec)
-    return _tile(problem, device).grid(problem.count).launch(device)
+    return _tile(spec, problem, device).grid(problem.count).launch(device)
 
 
 def pack(spec: MatmulSpec, device: Device, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     return ()
 
 
-def _tile(problem: _Problem, device: Device) -> GemmTile:
-    return GemmTile.choose(device, problem.m, problem.n, problem.count)
+def _tile(spec: MatmulSpec, problem: _Problem, device: Device) -> GemmTile:
+    return GemmTile.choose(device, problem.m, problem.n, problem.count, spec.a, spec.out)
 
 
 def _spelled_out(operand: tuple[int, ...], spec: MatmulSpec) -> tuple[int, ...]:

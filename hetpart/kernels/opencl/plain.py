@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hetpart.graph.layout import Plain
 from hetpart.kernels.kernel import Device
+from hetpart.kernels.opencl.stored import Stored
 from hetpart.kernels.opencl.text import for_range, indent, splat, vector
 from hetpart.kernels.strides import broadcast_strides
 
@@ -41,20 +43,38 @@ class RowVectors:
             return []
         return [f"typedef {self.form} unaligned __attribute__((aligned(4)));"]
 
-    def load(self, pointer: str, offset: str, count: int | None = None) -> str:
-        """`count` floats, 1 or the whole width, at `pointer` + `offset`."""
-        if (count or self.width) == 1:
+    def load(self, pointer: str, offset: str, count: int | None = None, dtype: str = "float32") -> str:
+        """`count` numbers stored as `dtype`, 1 or the whole width, at `pointer` + `offset`, as floats."""
+        count = count or self.width
+        if dtype == "float16":
+            return f"vload_half({offset}, {pointer})" if count == 1 else f"vload_half{count}(0, {_at(pointer, offset)})"
+        if count == 1:
             return f"{pointer}[{offset}]"
-        address = pointer if offset == "0" else f"{pointer} + {offset}"
+        address = _at(pointer, offset)
         return f"*(__global const unaligned*)({address})" if self.by_cast else f"vload{self.width}(0, {address})"
 
-    def store(self, value: str, pointer: str, offset: str, count: int | None = None) -> str:
-        if (count or self.width) == 1:
+    def store(self, value: str, pointer: str, offset: str, count: int | None = None, dtype: str = "float32") -> str:
+        """The statement that stores `count` floats as `dtype`."""
+        count = count or self.width
+        if dtype == "float16":
+            where = f"{offset}, {pointer}" if count == 1 else f"0, {pointer} + {offset}"
+            return f"vstore_half{'' if count == 1 else count}({value}, {where});"
+        if count == 1:
             return f"{pointer}[{offset}] = {value};"
         address = f"{pointer} + {offset}"
         if self.by_cast:
             return f"*(__global unaligned*)({address}) = {value};"
         return f"vstore{self.width}({value}, 0, {address});"
+
+
+def _at(pointer: str, offset: str) -> str:
+    return pointer if offset == "0" else f"{pointer} + {offset}"
+
+
+def row_pointers(x: Plain, out: Plain, start: str) -> list[str]:
+    """Declarations of ``from`` and ``to``, pointers to element `start` of x and out."""
+    reads, writes = Stored(x.dtype).form, Stored(out.dtype).form
+    return [f"__global const {reads}* from = x + {start};", f"__global {writes}* to = out + {start};"]
 
 
 def sweep(length: int, width: int, body: Callable[[int], list[str]]) -> list[str]:
@@ -130,18 +150,25 @@ class RowOperand:
     name: str
     rows: Strided
     single: bool
+    dtype: str = "float32"
 
     @staticmethod
-    def of(name: str, shape: tuple[int, ...], out: tuple[int, ...], inner_rank: int = 1) -> RowOperand:
-        """`shape` broadcast to `out`, whose last `inner_rank` axes are the row."""
+    def of(
+        name: str, shape: tuple[int, ...], out: tuple[int, ...], inner_rank: int = 1, dtype: str = "float32"
+    ) -> RowOperand:
+        """`shape` broadcast to `out`, whose last `inner_rank` axes are the row; stored as `dtype`."""
         strides = broadcast_strides(shape, out)
         split = len(out) - inner_rank
         inner = strides[split:]
-        return RowOperand(name, Strided.of(out[:split], strides[:split]), not any(inner))
+        return RowOperand(name, Strided.of(out[:split], strides[:split]), not any(inner), dtype)
+
+    @property
+    def argument(self) -> str:
+        return Stored(self.dtype).argument(self.name)
 
     def load(self, row: str, column: str, vectors: RowVectors) -> str:
         """A vector at `column` of row `row`."""
         offset = self.rows.offset(row)
         if self.single:
-            return splat(f"{self.name}[{offset}]", vectors.width)
-        return vectors.load(self.name, column if offset == "0" else f"{offset} + {column}")
+            return splat(Stored(self.dtype).read(self.name, offset), vectors.width)
+        return vectors.load(self.name, column if offset == "0" else f"{offset} + {column}", dtype=self.dtype)

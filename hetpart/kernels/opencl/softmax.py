@@ -13,20 +13,22 @@ import numpy as np
 from hetpart.kernels.kernel import Device, Launch
 from hetpart.kernels.opencl import groups
 from hetpart.kernels.opencl.grid import Grid, item
-from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, sweep
-from hetpart.kernels.opencl.text import affine, const_in, for_range, kernel, result, vector
+from hetpart.kernels.opencl.plain import RowVectors, partial, reduce, row_pointers, sweep
+from hetpart.kernels.opencl.stored import Stored
+from hetpart.kernels.opencl.text import affine, for_range, kernel, vector
 from hetpart.kernels.spec import SoftmaxSpec
 
 
 def source(spec: SoftmaxSpec, device: Device, symbol: str) -> str:
     kind = "log-softmax" if spec.log else "softmax"
     comment = [f"{symbol}: {kind} over the middle of {spec.outer} x {spec.length} x {spec.inner}."]
+    arguments = [Stored(spec.x.dtype).argument("x"), Stored(spec.out.dtype).argument("out", written=True)]
     items = _items(spec, device)
     if items > 1:
-        return kernel(symbol, comment, [const_in("x"), result("out")], _by_group(spec, items))
+        return kernel(symbol, comment, arguments, _by_group(spec, items))
     grid = _grid(spec, device)
     body = _row(spec, device) if spec.inner == 1 else _columns(spec, device)
-    return kernel(symbol, comment, [const_in("x"), result("out")], [*grid.guard(device), *body])
+    return kernel(symbol, comment, arguments, [*grid.guard(device), *body])
 
 
 def launch(spec: SoftmaxSpec, device: Device) -> Launch:
@@ -44,18 +46,19 @@ def _items(spec: SoftmaxSpec, device: Device) -> int:
 
 def _by_group(spec: SoftmaxSpec, items: int) -> list[str]:
     """All items of a group take the maximum and the sum of a row together."""
-    keep = [] if spec.log else ["to[i] = e;"]
-    final = "to[i] = from[i] - peak - log_total;" if spec.log else "to[i] *= scale;"
+    x, out = Stored(spec.x.dtype), Stored(spec.out.dtype)
+    value = x.read("from", "i")
+    keep = [] if spec.log else [out.write("to", "i", "e")]
+    final = out.write("to", "i", f"{value} - peak - log_total" if spec.log else f"{out.read('to', 'i')} * scale")
     return [
         *groups.declare(items),
         f"const int start = {item(1, spec.outer)} * {spec.length};",
-        "__global const float* from = x + start;",
-        "__global float* to = out + start;",
+        *row_pointers(spec.x, spec.out, "start"),
         "float peak = -INFINITY;",
-        *groups.sweep(spec.length, 1, items, ["peak = fmax(peak, from[i]);"]),
+        *groups.sweep(spec.length, 1, items, [f"peak = fmax(peak, {value});"]),
         *groups.reduce("peak", items, "fmax({a}, {b})"),
         "float total = 0.0f;",
-        *groups.sweep(spec.length, 1, items, ["const float e = exp(from[i] - peak);", *keep, "total += e;"]),
+        *groups.sweep(spec.length, 1, items, [f"const float e = exp({value} - peak);", *keep, "total += e;"]),
         *groups.reduce("total", items, "{a} + {b}"),
         "const float log_total = log(total);" if spec.log else "const float scale = 1.0f / total;",
         *groups.sweep(spec.length, 1, items, [final]),
@@ -75,30 +78,31 @@ def _row(spec: SoftmaxSpec, device: Device) -> list[str]:
 
     def take_max(count: int) -> list[str]:
         target = partial("top", width, count)
-        return [f"{target} = fmax({target}, {vectors.load('from', 'i', count)});"]
+        return [f"{target} = fmax({target}, {vectors.load('from', 'i', count, spec.x.dtype)});"]
 
     def take_sum(count: int) -> list[str]:
-        e, target = f"exp({vectors.load('from', 'i', count)} - peak)", partial("sum", width, count)
+        e, target = f"exp({vectors.load('from', 'i', count, spec.x.dtype)} - peak)", partial("sum", width, count)
         if spec.log:
             return [f"{target} += {e};"]
         return [
             f"const {vector(count)} e = {e};",
-            vectors.store("e", "to", "i", count),
+            vectors.store("e", "to", "i", count, spec.out.dtype),
             f"{target} += e;",
         ]
 
     def finish(count: int) -> list[str]:
         if spec.log:
-            return [vectors.store(f"{vectors.load('from', 'i', count)} - peak - log_total", "to", "i", count)]
-        return [vectors.store(f"{vectors.load('to', 'i', count)} * scale", "to", "i", count)]
+            value = f"{vectors.load('from', 'i', count, spec.x.dtype)} - peak - log_total"
+        else:
+            value = f"{vectors.load('to', 'i', count, spec.out.dtype)} * scale"
+        return [vectors.store(value, "to", "i", count, spec.out.dtype)]
 
     max_lines, peak = reduce("top", width, "fmax")
     sum_lines, total = reduce("sum", width, "+")
     return [
         *vectors.declare(),
         f"const int row = {item(0, spec.outer)};",
-        f"__global const float* from = x + {start};",
-        f"__global float* to = out + {start};",
+        *row_pointers(spec.x, spec.out, start),
         f"{form} top = ({form})(-INFINITY);",
         *sweep(spec.length, width, take_max),
         *max_lines,
@@ -119,8 +123,8 @@ def _columns(spec: SoftmaxSpec, device: Device) -> list[str]:
     if spec.inner % width:  # the last vector starts early, so that it is whole
         column = f"min({column}, {spec.inner - width})"
     start = affine([(item(1, spec.outer), spec.length * spec.inner), ("column", 1)])
-    value = vectors.load("from", f"i * {spec.inner}")
-    written = vectors.load("to", f"i * {spec.inner}")
+    value = vectors.load("from", f"i * {spec.inner}", dtype=spec.x.dtype)
+    written = vectors.load("to", f"i * {spec.inner}", dtype=spec.out.dtype)
 
     def along(body: list[str]) -> list[str]:
         return for_range("i", "0", str(spec.length), body)
@@ -130,19 +134,18 @@ def _columns(spec: SoftmaxSpec, device: Device) -> list[str]:
         final = f"{value} - top - log_total"
         closing = f"const {form} log_total = log(sum);"
     else:
-        keep = vectors.store("e", "to", f"i * {spec.inner}")
+        keep = vectors.store("e", "to", f"i * {spec.inner}", dtype=spec.out.dtype)
         accumulate = [f"const {form} e = exp({value} - top);", keep, "sum += e;"]
         final = f"{written} * scale"
         closing = f"const {form} scale = 1.0f / sum;"
     return [
         *vectors.declare(),
         f"const int column = {column};",
-        f"__global const float* from = x + {start};",
-        f"__global float* to = out + {start};",
+        *row_pointers(spec.x, spec.out, start),
         f"{form} top = ({form})(-INFINITY);",
         *along([f"top = fmax(top, {value});"]),
         f"{form} sum = ({form})(0.0f);",
         *along(accumulate),
         closing,
-        *along([vectors.store(final, "to", f"i * {spec.inner}")]),
+        *along([vectors.store(final, "to", f"i * {spec.inner}", dtype=spec.out.dtype)]),
     ]

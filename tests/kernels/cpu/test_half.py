@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.epilogue import Step
+from hetpart.graph.evaluate import apply_steps
 from hetpart.graph.layout import Blocked, Halo, Plain
 from hetpart.kernels import winograd
-from hetpart.kernels.cpu import conv, dense
+from hetpart.kernels.cpu import conv, dense, generator
 from hetpart.kernels.cpu.build import assembly, host_isa
 from hetpart.kernels.cpu.conv_choice import plan
 from hetpart.kernels.cpu.conv_plan import HALF_LONGEST, HALF_RUN, ConvPlan
@@ -26,10 +28,13 @@ from hetpart.kernels.spec import (
     EltwiseSpec,
     GlobalPoolSpec,
     InstanceNormSpec,
+    LayerNormSpec,
+    MatmulSpec,
     PadSpec,
     PoolSpec,
     RepackSpec,
     ResizeSpec,
+    SoftmaxSpec,
     Spec,
 )
 from tests.kernels.cpu import reference, test_conv, test_depthwise
@@ -50,7 +55,7 @@ def isa(request: pytest.FixtureRequest) -> Isa:
     return request.param
 
 
-def half(spec: Spec) -> Spec:
+def half(spec: Spec) -> Any:
     """The same in float16."""
     maps = {
         name: tuple(replace(m, dtype="float16") for m in form) if isinstance(form, tuple) else form
@@ -137,20 +142,87 @@ def test_a_phone_multiplies_eight_at_once(group: int) -> None:
     assert not any(words[0].startswith(("fcvt", "fcm")) for words in arithmetic)
 
 
+STEPS = {"bare": (), "short": (Step("add", operand=0), Step("relu")), "long": (Step("add", operand=0), Step("gelu"))}
+
+
 @pytest.mark.parametrize(("m", "k", "n"), [(1, 512, 1000), (50, 192, 77), (190, 7, 3), (3, 300, 64)])
-@pytest.mark.parametrize("steps", [(), (Step("add", operand=0), Step("gelu"))], ids=["bare", "long"])
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize(("given", "made"), [("float32", "float32"), ("float16", "float16"), ("float16", "float32")])
 def test_dense_layers_multiply_in_float16(
-    run_kernel: RunKernel, m: int, k: int, n: int, steps: tuple[Step, ...]
+    run_kernel: RunKernel, m: int, k: int, n: int, steps: tuple[Step, ...], given: str, made: str
 ) -> None:
     rng = np.random.default_rng(0)
-    operands = (Plain((m, n)),) if steps else ()
-    spec = DenseSpec(Plain((m, k)), Plain((m, n)), m, k, n, True, steps, operands, "float16")
+    operands = (Plain((m, n), given),) if steps else ()
+    spec = DenseSpec(Plain((m, k), given), Plain((m, n), made), m, k, n, True, steps, operands, "float16")
     inputs = [rng.standard_normal(form.shape).astype(np.float32) for form in (spec.x, *operands)]
     constants = {"w": rng.standard_normal((k, n)).astype(np.float32), "b": rng.standard_normal(n).astype(np.float32)}
     (result,) = run_kernel(spec, inputs, constants)
-    # along a run, then inputs and weights; runs are added up in float32
-    limit = ROUNDING * math.sqrt(min(k, HALF_RUN) / 2 + 2)
+    assert result.dtype == made
+    # along a run, then inputs, weights, operands and storing; runs are added up in float32
+    limit = ROUNDING * math.sqrt(min(k, HALF_RUN) / 2 + 4)
     assert relative_error(result, reference.dense(spec, inputs, constants)) < limit
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize(("a", "b"), [((2, 3, 20, 33), (3, 33, 40)), ((1, 7, 300), (300, 19)), ((130,), (130, 5))])
+@pytest.mark.parametrize("left", ["float32", "float16"])
+def test_products_of_two_float16_activations(
+    run_kernel: RunKernel, a: tuple[int, ...], b: tuple[int, ...], left: str, steps: tuple[Step, ...]
+) -> None:
+    rng = np.random.default_rng(1)
+    inputs = [rng.standard_normal(shape).astype(np.float16).astype(np.float32) for shape in (a, b)]
+    wanted = np.matmul(*(x.astype(np.float64) for x in inputs))
+    operands = (Plain(wanted.shape, "float16"),) if steps else ()
+    inputs += [rng.standard_normal(form.shape).astype(np.float16).astype(np.float32) for form in operands]
+    spec = MatmulSpec(Plain(a, left), Plain(b, "float16"), Plain(wanted.shape, "float16"), steps, operands)
+    (result,) = run_kernel(spec, inputs)
+    assert result.dtype == np.float16
+    wanted = apply_steps(wanted, steps, [x.astype(np.float64) for x in inputs[2:]])
+    products = min(a[-1], HALF_RUN) / 2 if left == "float16" else 0
+    assert relative_error(result.astype(np.float64), wanted) < ROUNDING * math.sqrt(products + 1)
+
+
+ROWS = {
+    "softmax": SoftmaxSpec(Plain((5, 77)), Plain((5, 77)), 5, 77, 1),
+    "log-softmax": SoftmaxSpec(Plain((5, 77)), Plain((5, 77)), 5, 77, 1, log=True),
+    "softmax of columns": SoftmaxSpec(Plain((3, 9, 77)), Plain((3, 9, 77)), 3, 9, 77),
+    "log-softmax of columns": SoftmaxSpec(Plain((3, 9, 77)), Plain((3, 9, 77)), 3, 9, 77, log=True),
+    "layer norm": LayerNormSpec(Plain((6, 77)), Plain((6, 77)), 6, 77, 1e-5),
+    "rms norm": LayerNormSpec(Plain((6, 77)), Plain((6, 77)), 6, 77, 1e-5, bias=False, rms=True),
+    "elementwise": EltwiseSpec(
+        Plain((4, 7, 21)), Plain((4, 7, 21)), (Step("add", operand=0), Step("gelu"), Step("mul", operand=1)),
+        (Plain((7, 1)), Plain((4, 1, 21))),
+    ),
+    "a scalar": EltwiseSpec(Plain((4, 3)), Plain((4, 3)), (Step("div", operand=0),), (Plain(()),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_row_major_kernels_are_the_float32_ones_rounded_once(run_kernel: RunKernel, case: str) -> None:
+    """Softmax twice: its exponentials are kept where the results go."""
+    spec = ROWS[case]
+    rng = np.random.default_rng(3)
+    forms = (spec.x, *getattr(spec, "operands", ()))
+    inputs = [rng.standard_normal(form.shape).astype(np.float16).astype(np.float32) for form in forms]
+    constants = {role: rng.standard_normal(77).astype(np.float32) for role in ("scale", "b")}
+    (full,) = run_kernel(spec, inputs, constants)
+    (result,) = run_kernel(half(spec), inputs, constants)
+    assert result.dtype == np.float16
+    np.testing.assert_array_max_ulp(result, full.astype(np.float16), 3 if case.startswith("softmax") else 1)
+    (back,) = run_kernel(replace(half(spec), out=spec.out), inputs, constants)
+    np.testing.assert_array_equal(back, full)
+
+
+@pytest.mark.parametrize("kind", ["dense", "matmul"])
+def test_a_phone_converts_no_float16_activation(kind: str) -> None:
+    """Products read vectors and scalars of float16 as they lie."""
+    rows, square = Plain((64, 64), "float16"), Plain((64, 64), "float16")
+    spec = DenseSpec(rows, rows, 64, 64, 64, weights="float16") if kind == "dense" else MatmulSpec(rows, square, rows)
+    lines = [line.split() for line in assembly([generator(spec).prim_func(spec, PHONE, "kernel")], PHONE).splitlines()]
+    loops = [words for words in lines if words and words[0] == "fmla"]
+    assert sum(words[1].endswith(".8h,") for words in loops) > 20
+    assert not any(words[1].endswith(".4s,") for words in loops)
+    assert not any(words and words[0] == "fcvt" for words in lines)
 
 
 def test_a_phone_multiplies_eight_columns_at_once() -> None:
