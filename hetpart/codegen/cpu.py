@@ -152,13 +152,11 @@ class _ImportedOperator:
 def _import_operator(spec: OnnxSpec, isa: Isa, symbol: str) -> _ImportedOperator:
     """Compiles through TVM's importer and refuses what differs from onnxruntime."""
     from hetpart.kernels.cpu import onnx_op
-    from hetpart.kernels.cpu.build import build_object, host_isa
 
-    onnx_op.check(spec, host_isa())
-    op = onnx_op.lower(spec, isa, symbol)
+    op, code = onnx_op.build(spec, isa, symbol)
     names = tuple(dict.fromkeys(c.symbol for c in op.calls))
     calls = tuple((c.symbol, tuple(c.args), tuple(c.writes), c.ranged) for c in op.calls)
-    return _ImportedOperator(build_object(list(op.prim_funcs), isa), names, calls, op.scratch, op.constants)
+    return _ImportedOperator(code, names, calls, op.scratch, op.constants)
 
 
 def _compile(job: tuple[Spec, Isa, str]) -> tuple[str, bytes]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import s_tir, tirx
 
 from hetpart.errors import HetpartError, InternalError
@@ -29,10 +30,7 @@ Kernel = Callable[..., None]
 
 def build_object(prim_funcs: Sequence[Any], isa: Isa) -> bytes:
     """A relocatable ELF object that exports ``__tvm_ffi_<symbol>`` for each function; same input, same bytes."""
-    with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
-        path = Path(folder) / "kernels.o"
-        _compile(prim_funcs, isa).write_to_file(str(path), "o")
-        return path.read_bytes()
+    return _object(_compile(prim_funcs, isa))
 
 
 def assembly(prim_funcs: Sequence[Any], isa: Isa) -> str:
@@ -45,12 +43,13 @@ def load(prim_funcs: Sequence[Any], isa: Isa) -> Mapping[str, Kernel]:
 
     Arguments are passed without a copy; the arrays must be C-contiguous.
     """
+    return _kernels(_compile(prim_funcs, isa), prim_funcs)
+
+
+def build_and_load(prim_funcs: Sequence[Any], isa: Isa) -> tuple[bytes, Mapping[str, Kernel]]:
+    """`build_object` and `load` of one compilation."""
     module = _compile(prim_funcs, isa)
-
-    def wrap(function: Any) -> Kernel:
-        return lambda *arguments: function(*(_argument(a) for a in arguments))
-
-    return MappingProxyType({name: wrap(module[name]) for name in map(_symbol, prim_funcs)})
+    return _object(module), _kernels(module, prim_funcs)  # in this order: loading changes the module
 
 
 def aligned(shape: Sequence[int], dtype: str = "float32") -> np.ndarray:
@@ -95,6 +94,20 @@ _X86_FEATURES = (
 )  # fmt: skip
 
 
+def _object(module: Any) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
+        path = Path(folder) / "kernels.o"
+        module.write_to_file(str(path), "o")
+        return path.read_bytes()
+
+
+def _kernels(module: Any, prim_funcs: Sequence[Any]) -> Mapping[str, Kernel]:
+    def wrap(function: Any) -> Kernel:
+        return lambda *arguments: function(*(_argument(a) for a in arguments))
+
+    return MappingProxyType({name: wrap(module[name]) for name in map(_symbol, prim_funcs)})
+
+
 def _compile(prim_funcs: Sequence[Any], isa: Isa) -> Any:
     symbols = [_symbol(f) for f in prim_funcs]
     if len(set(symbols)) < len(symbols):
@@ -109,6 +122,8 @@ def _compile(prim_funcs: Sequence[Any], isa: Isa) -> Any:
     if legalised:
         pipeline, finalize, _ = tirx.get_tir_pipeline("s_tir")
         lowered.update(finalize()(pipeline(_module(legalised, target))))
+    for name, function in lowered.functions_items():
+        lowered.update_func(name, _with_one_message(function))
     return tvm.get_global_func("target.build.llvm")(lowered, target)
 
 
@@ -124,6 +139,21 @@ _OWN_PASSES = tvm.transform.Sequential(
         tirx.transform.LowerIntrin(),
     ]
 )
+
+
+def _with_one_message(function: Any) -> Any:
+    """`function` with one message for whatever is wrong with its arguments.
+
+    With TVM's, each of which says what was wrong with which argument, the checks are half of a small kernel's code.
+    """
+    kind = tvm.ir.StringImm("ValueError")
+    message = [tvm.ir.StringImm(f"{_symbol(function)}: called with arguments that it was not made for")]
+
+    def shortened(check: Any) -> Any:
+        # condition first: AssertStmt's own names of its first two parameters are the wrong way round
+        return tirx.AssertStmt(check.condition, kind, message, check.span)
+
+    return tvm_ffi.structural_map(function, [(tirx.AssertStmt, shortened)])
 
 
 def _module(functions: Mapping[str, Any], target: Any) -> Any:

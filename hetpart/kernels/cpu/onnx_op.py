@@ -1,12 +1,12 @@
 """Any other operator: a one-unit ONNX model through TVM's importer, as kernel calls without a virtual machine.
 
 ONNX -> Relax -> one PrimFunc per Relax operator. The calls run in order on inputs, outputs, constants and scratch
-buffers; none is split over threads. `check` compiles the same calls for this machine and compares with onnxruntime.
+buffers; none is split over threads. `build` runs them on this machine first and compares with onnxruntime.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from tvm.relax.frontend.onnx import from_onnx
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu.build import aligned, load
+from hetpart.kernels.cpu.build import Kernel, aligned, build_and_load, build_object, host_isa, load
 from hetpart.kernels.cpu.onnx_feeds import random_feeds
 from hetpart.kernels.cpu.onnx_repairs import keeping_nan, repair, unbounded
 from hetpart.kernels.cpu.onnx_trust import no_kernel, require_trusted
@@ -63,8 +63,25 @@ class LoweredOp:
     constants: tuple[np.ndarray, ...]
 
 
-def lower(spec: OnnxSpec, isa: Isa, symbol: str) -> LoweredOp:
-    """The kernels of `spec`, named after `symbol`.
+def build(spec: OnnxSpec, isa: Isa, symbol: str) -> tuple[LoweredOp, bytes]:
+    """`lower`, and the relocatable object of the kernels for `isa`, if they are right on this machine.
+
+    Raises:
+        HetpartError: ``no-kernel``, ``wrong-kernel``, as `lower` and `compared`.
+    """
+    lowered = lower(spec, symbol)
+    host = host_isa()
+    if (isa.triple, isa.mcpu, isa.mattr) == (host.triple, host.mcpu, host.mattr):
+        code, kernels = build_and_load(lowered.prim_funcs, isa)
+        compared(spec, lowered, kernels)
+    else:
+        compared(spec, lowered, load(lowered.prim_funcs, host))
+        code = build_object(lowered.prim_funcs, isa)
+    return lowered, code
+
+
+def lower(spec: OnnxSpec, symbol: str) -> LoweredOp:
+    """The kernels of `spec`, named after `symbol`; the same for every instruction set.
 
     Raises:
         HetpartError: ``no-kernel`` if TVM cannot import the model, gets it wrong (`onnx_trust`), gives other types
@@ -77,25 +94,24 @@ def lower(spec: OnnxSpec, isa: Isa, symbol: str) -> LoweredOp:
     return walk.result()
 
 
-def check(spec: OnnxSpec, isa: Isa) -> float:
-    """Relative L2 error of `spec`'s kernels on this machine (`isa` must be its own) against onnxruntime.
+def compared(spec: OnnxSpec, lowered: LoweredOp, kernels: Mapping[str, Kernel]) -> float:
+    """Relative L2 error against onnxruntime of what `kernels`, `lowered` compiled for this machine, make of `spec`.
 
     Raises:
-        HetpartError: ``wrong-kernel`` above `TOLERANCE` or if other types differ at all; ``no-kernel`` as `lower`, or
-            if onnxruntime cannot run the model.
+        HetpartError: ``wrong-kernel`` above `TOLERANCE` or if other types differ at all; ``no-kernel`` if onnxruntime
+            cannot run the model.
     """
     model = onnx.load_from_string(spec.model)
-    lowered = lower(spec, isa, "check")
     feeds = random_feeds(model)
     error = 0.0
-    results = _run(lowered, isa, list(feeds.values()), spec.outs)
+    results = _run(lowered, kernels, list(feeds.values()), spec.outs)
     for output, got, want in zip(model.graph.output, results, _reference(model, feeds), strict=True):
         error = max(error, _difference(model, output.name, got, want))
     return error
 
 
 def _legalise(model: onnx.ModelProto) -> tvm.IRModule:
-    """Relax main of `model` in which every operator is a `R.call_tir`; the same for every instruction set."""
+    """Relax main of `model` in which every operator is a `R.call_tir`."""
     target = tvm.target.Target("llvm")
     passes = [
         repair,
@@ -252,9 +268,10 @@ def _library_calls(function: Any) -> Iterable[str]:
     return found
 
 
-def _run(lowered: LoweredOp, isa: Isa, inputs: list[np.ndarray], outs: tuple[Plain, ...]) -> list[np.ndarray]:
-    """The outputs of `lowered`, compiled for this machine and called in order."""
-    kernels = load(list(lowered.prim_funcs), isa)
+def _run(
+    lowered: LoweredOp, kernels: Mapping[str, Kernel], inputs: list[np.ndarray], outs: tuple[Plain, ...]
+) -> list[np.ndarray]:
+    """The outputs of `lowered`, its kernels called in order."""
     buffers = {
         "input": [_aligned_copy(array) for array in inputs],
         "output": [aligned(out.shape, out.dtype) for out in outs],

@@ -54,6 +54,16 @@ def test_arguments_must_be_aligned() -> None:
         kernel(shifted, aligned((2, 16, 9)), aligned((2, 9, 9)), 0, 1)
 
 
+def test_arguments_must_be_those_of_the_kernel() -> None:
+    spec = SPECS["matmul"]
+    kernel = load([generator(spec).prim_func(spec, host_isa(), "kernel")], host_isa())["kernel"]
+    right = [aligned((2, 9, 16)), aligned((2, 16, 9)), aligned((2, 9, 9)), 0, 1]
+    kernel(*right)
+    for index, wrong in ((0, aligned((2, 9, 15))), (1, aligned((2, 16, 9), "int32")), (2, 7)):
+        with pytest.raises(ValueError, match="kernel: called with arguments that it was not made for"):
+            kernel(*right[:index], wrong, *right[index + 1 :])
+
+
 def test_aligned_arrays() -> None:
     for shape, dtype in (((3, 5), "float32"), ((), "int64"), ((7,), "uint8")):
         array = aligned(shape, dtype)
