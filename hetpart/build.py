@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
     return Manifest(
         model=named or "model",
         target=target.name,
-        tools={"hetpart": __version__} | {tool: metadata.version(tool) for tool in _TOOLS},
+        tools={"hetpart": __version__} | {tool: _version(tool) for tool in _TOOLS},
         inputs=tuple(TensorInfo(port.name, port.dtype, port.shape) for port in plan.inputs),
         outputs=tuple(TensorInfo(port.name, port.dtype, port.shape) for port in plan.outputs),
         processors={p.name: ProcessorInfo(p.kind, p.threads, p.core) for p in used},
@@ -162,6 +163,10 @@ def manifest(source: Model, decision: Decision, emission: Emission, target: Targ
         }
         | ({"compression": decision.compression.to_json()} if decision.compression is not None else {}),
     )
+
+
+_version = cache(metadata.version)
+"""Reads a file of the package's for every call."""
 
 
 def _verification(rehearsal: Rehearsal) -> dict[str, Any]:

@@ -81,6 +81,14 @@ def zig(*arguments: str) -> list[str]:
     return [str(Path(package.origin).with_name("zig")), *arguments]
 
 
+def clang(triple: str) -> list[str]:
+    """Command line that compiles freestanding C for `triple`, without the headers of any C library: there are none for
+    Android without its NDK. ``zig cc`` would take twice as long, for such headers and a cache of its own."""
+    command = zig("clang")
+    headers = Path(command[0]).with_name("lib") / "include"
+    return [*command, f"--target={triple}", "-c", "-g0", "-fPIC", "-ffreestanding", "-nostdinc", f"-isystem{headers}"]
+
+
 def compiler() -> list[str]:
     """Command line of a C11 compiler for this machine: ``$CC``, the system's ``cc``, or ``ziglang``'s."""
     chosen = os.environ.get("CC", "").split()
@@ -156,9 +164,8 @@ def link_module(objects: Sequence[bytes], symbols: Sequence[str], triple: str, w
         (work / names[-1]).write_bytes(data)
     digest = int(describe([*objects, "\n".join(symbols).encode()]).xxh64, 16)
     (work / "table.c").write_text(_table(symbols, digest))
-    # No headers of a C library: there are none for Android without its NDK.
-    flags = ["-c", "-O2", "-g0", "-fPIC", "-ffreestanding", "-nostdlibinc", "-fno-ident", f"-I{RUNTIME / 'src'}"]
-    run_tool(zig("cc", "-target", triple, *flags, "table.c", "-o", "table.o"), work, "the table of CPU kernels")
+    flags = ["-O2", "-fno-ident", f"-I{RUNTIME / 'src'}"]
+    run_tool([*clang(triple), *flags, "table.c", "-o", "table.o"], work, "the table of CPU kernels")
     (work / "relocatable.ld").write_text("SECTIONS { /DISCARD/ : { *(.debug*) *(.rela.debug*) *(.comment) } }\n")
     link = zig("ld.lld", "-m", _EMULATIONS[triple.split("-")[0]])
     run_tool([*link, "-r", "-T", "relocatable.ld", "-o", "model.o", "table.o", *names], work, "model.o")
@@ -211,7 +218,6 @@ def _stub(library: str, functions: frozenset[str], triple: str, link: Sequence[s
     """A library that has nothing but names: what linking against a phone's own takes. Returns its file."""
     source, made, output = f"{library}.c", f"{library}.o", f"stub-{library}"
     (work / source).write_text("".join(f"void {name}(void) {{}}\n" for name in sorted(functions)))
-    flags = ["-c", "-g0", "-fPIC", "-w", "-ffreestanding", "-fno-builtin", "-nostdlibinc"]
-    run_tool(zig("cc", "-target", triple, *flags, source, "-o", made), work, f"a stub of {library}")
+    run_tool([*clang(triple), "-w", "-fno-builtin", source, "-o", made], work, f"a stub of {library}")
     run_tool([*link, "-shared", "-soname", library, "-o", output, made], work, f"a stub of {library}")
     return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import warnings
 from collections.abc import Iterator
@@ -82,6 +83,7 @@ def load_cases() -> list[Case]:
             else [_data_set(path) for path in sorted(folder.glob("test_data_set_*"))]
         )
         cases.append(Case(case.name, kind, model, data, case.rtol, case.atol))
+    gc.freeze()  # a million objects that stay, through which the garbage collector need not go every time
     return sorted(cases, key=lambda case: case.name)
 
 

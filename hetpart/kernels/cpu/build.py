@@ -95,10 +95,9 @@ _X86_FEATURES = (
 
 
 def _object(module: Any) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
-        path = Path(folder) / "kernels.o"
-        module.write_to_file(str(path), "o")
-        return path.read_bytes()
+    with tempfile.NamedTemporaryFile(prefix="hetpart-", suffix=".o") as file:
+        module.write_to_file(file.name, "o")
+        return Path(file.name).read_bytes()
 
 
 def _kernels(module: Any, prim_funcs: Sequence[Any]) -> Mapping[str, Kernel]:
