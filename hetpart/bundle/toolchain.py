@@ -83,7 +83,8 @@ def zig(*arguments: str) -> list[str]:
 
 def clang(triple: str) -> list[str]:
     """Command line that compiles freestanding C for `triple`, without the headers of any C library: there are none for
-    Android without its NDK. ``zig cc`` would take twice as long, for such headers and a cache of its own."""
+    Android without its NDK. ``zig cc`` would take twice as long, for such headers and a cache of its own.
+    """
     command = zig("clang")
     headers = Path(command[0]).with_name("lib") / "include"
     return [*command, f"--target={triple}", "-c", "-g0", "-fPIC", "-ffreestanding", "-nostdinc", f"-isystem{headers}"]

@@ -6,7 +6,7 @@ Maxima and minima of floats that are empty or meet a NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,51 @@ class _Repair(relax.PyExprMutator):  # type: ignore[misc]  # tvm ships no types
     """Gathers clip their indices: TVM's default reads outside of the tensor where an index is out of bounds.
 
     Mod of floats with the sign of the dividend is C's fmod: TVM subtracts a rounded product.
+
+    What the importer writes to count constant indices from the end is computed here: TVM would compile each step.
     """
 
     def visit_call_(self, call: Any) -> Any:
         call = super().visit_call_(call)
         name = getattr(call.op, "name", "")
+        if name == "relax.shape_to_tensor" and (shape := self._shape(call.args[0])) is not None:
+            return relax.const(shape, "int64")
+        if name in _INDEX_ARITHMETIC and getattr(call.attrs, "mode", "wrap") == "wrap":
+            arrays = [self._array(argument) for argument in call.args]
+            if all(array is not None for array in arrays):
+                return relax.const(_INDEX_ARITHMETIC[name](call, *arrays), str(call.ty.dtype))
         if name == "relax.take" and call.attrs.mode == "fast":
             return relax.op.take(call.args[0], call.args[1], call.attrs.axis, mode="clip")
         if name == "relax.mod" and str(call.ty.dtype).startswith("float"):
             return self.builder_.call_te(_fmod, *call.args, primfunc_name_hint="fmod")
         return call
+
+    def _shape(self, value: Any) -> list[int] | None:
+        """The static shape that `value` is, as it stands there or as the shape of a tensor."""
+        value = self._bound(value)
+        if getattr(getattr(value, "op", None), "name", "") == "relax.shape_of":
+            value = value.args[0].ty.shape
+        extents = value.values if isinstance(value, relax.ShapeExpr) else [None]
+        return [int(e) for e in extents] if all(isinstance(e, tirx.IntImm) for e in extents) else None
+
+    def _array(self, value: Any) -> np.ndarray | None:
+        """The integers or booleans that `value` is known to be."""
+        value = self._bound(value)
+        array = value.value.numpy() if isinstance(value, tvm.ir.GenericConst) else None
+        return array if array is not None and array.dtype.kind in "biu" else None
+
+    def _bound(self, value: Any) -> Any:
+        return self.lookup_binding(value) if isinstance(value, relax.Var) else value
+
+
+_INDEX_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "relax.add": lambda call, a, b: a + b,
+    "relax.astype": lambda call, a: a,
+    "relax.less": lambda call, a, b: a < b,
+    "relax.take": lambda call, a, i: np.take(a, i, call.attrs.axis, mode="wrap"),
+    "relax.where": lambda call, condition, a, b: np.where(condition, a, b),
+}
+"""What integers that are known go through, on numpy's terms."""
 
 
 @tvm.transform.module_pass(opt_level=0, name="Repair")  # type: ignore[untyped-decorator]  # tvm ships no types
