@@ -39,7 +39,7 @@ test-emulated: $(BIN)/hetpart ## run phone bundles under qemu-aarch64 (needs `ma
 	$(BIN)/python -m pytest $(TESTS) -m emulated -q -rs
 
 conformance: $(BIN)/hetpart ## run all of ONNX's backend tests and print what came of them, by operator
-	$(BIN)/python -m tests.conformance.run
+	$(BIN)/python -m tests.conformance.run --paste docs/conformance.md
 
 sysroot: ## install what test-emulated needs: Debian packages and an arm64 root (as root)
 	apt-get update -qq

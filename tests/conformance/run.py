@@ -1,6 +1,7 @@
 """`make conformance`: all of ONNX's backend tests through hetpart, in parallel, as a table by operator.
 
-Writes the outcome of every test to ``outcomes.txt``, which the test suite and reviewers compare with.
+Writes the outcome of every test to ``outcomes.txt``, which the test suite and reviewers compare with, and the table to
+docs/conformance.md.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import multiprocessing
 import os
 import sys
 import time
-from collections import Counter, defaultdict
+from importlib import metadata
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from tests.conformance.cases import Case, load_cases, why_not_static
+from benchmarks.machine import facts
+from benchmarks.paste import paste
+from tests.conformance.cases import Case, load_cases
 from tests.conformance.outcome import Outcome, run_case
+from tests.conformance.table import markdown, outside, rows
 
 OUTCOMES = Path(__file__).with_name("outcomes.txt")
 
@@ -34,18 +38,22 @@ def main() -> None:
     parser.add_argument("filters", nargs="*", help="run only tests whose names contain one of these; writes nothing")
     parser.add_argument("--update", action="store_true", help="write the outcomes of filtered tests too")
     parser.add_argument("-j", type=int, default=len(os.sched_getaffinity(0)), help="processes")
+    parser.add_argument("--paste", type=Path, metavar="PAGE", help="page that gets the table (all tests)")
     parser.add_argument("-v", action="store_true", help="print every test that does not pass, with the reason")
     arguments = parser.parse_args()
     start = time.monotonic()
     chosen = arguments.filters or [""]
     cases = [case for case in load_cases() if any(text in case.name for text in chosen)]
     outcomes = _run_all(cases, arguments.j)
-    print(_table(cases, outcomes))
+    seconds = time.monotonic() - start
+    table = f"{markdown(rows(cases, outcomes))}\n\nOutside of it: {outside(cases) or 'none'}."
+    print(table)
     if arguments.v:
         for case in cases:
             if not outcomes[case.name].right:
                 print(f"{case.name}: {outcomes[case.name].word}: {outcomes[case.name].reason}")
-    print(f"{len(cases)} tests in {time.monotonic() - start:.0f} s with {arguments.j} processes")
+    about = f"{len(cases)} tests in {seconds:.0f} s in {arguments.j} processes"
+    print(about)
     words = {name: outcome.word for name, outcome in outcomes.items()}
     if arguments.filters and arguments.update:
         words = read_outcomes() | words
@@ -53,6 +61,8 @@ def main() -> None:
         OUTCOMES.write_text("".join(f"{name} {word}\n" for name, word in sorted(words.items())))
     if not arguments.filters:
         _write_reasons(outcomes)
+        if arguments.paste is not None:
+            paste(arguments.paste, "conformance", f"{about}; {_circumstances()}.\n\n{table}")
     sys.exit(any(not (outcome.right or outcome.refused) for outcome in outcomes.values()))
 
 
@@ -62,6 +72,14 @@ def _write_reasons(outcomes: dict[str, Outcome]) -> None:
     lines = [f"{name}\t{o.word}\t{o.reason}\n" for name, o in sorted(outcomes.items()) if not o.right]
     (folder / "conformance.tsv").write_text("".join(lines))
     print(f"reasons: {folder / 'conformance.tsv'}")
+
+
+def _circumstances() -> str:
+    """Date, machine and versions."""
+    here = facts((), sorted(os.sched_getaffinity(0)))
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in ("onnx", "apache-tvm", "onnxruntime"))
+    machine = f"{here['processor']}, {here['cores_of_machine']} cores"
+    return f"{here['date']}, {machine}; hetpart at {here['commit']}; {versions}"
 
 
 def _run_all(cases: list[Case], processes: int) -> dict[str, Outcome]:
@@ -120,36 +138,6 @@ def _work(cases: list[Case], connection: Connection) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     while (index := connection.recv()) is not None:
         connection.send(run_case(cases[index]))
-
-
-def _table(cases: list[Case], outcomes: dict[str, Outcome]) -> str:
-    rows: dict[str, Counter[str]] = defaultdict(Counter)
-    codes: dict[str, Counter[str]] = defaultdict(Counter)
-    outside: Counter[str] = Counter()
-    for case in cases:
-        outcome = outcomes[case.name]
-        column = outcome.word if outcome.right else "refused" if outcome.refused else "wrong"
-        why = why_not_static(case)
-        for row in (case.operator, "all", *([] if why else ["static subset"])):
-            rows[row][column] += 1
-            if not outcome.right:
-                codes[row][outcome.word.removeprefix("refused:")] += 1
-        if why:
-            outside[why] += 1
-    lines = [f"{'operator':28} {'tests':>5} {'pass':>5} {'const':>5} {'refused':>7} {'wrong':>5}  why not"]
-    for row in [*sorted(set(rows) - {"all", "static subset"}), "all", "static subset"]:
-        count = rows[row]
-        why = ", ".join(f"{code} {n}" for code, n in codes[row].most_common(6))
-        lines.append(
-            f"{row:28} {count.total():5} {count['pass']:5} {count['constant']:5} {count['refused']:7} "
-            f"{count['wrong']:5}  {why}".rstrip()
-        )
-    static = rows["static subset"]
-    if static.total():
-        right = static["pass"] + static["constant"]
-        lines.append(f"static subset: {right} of {static.total()} right, {right / static.total():.1%}")
-    lines.append("outside of it: " + ", ".join(f"{why} {n}" for why, n in outside.most_common()))
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
