@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.mca import Loop, analyser, main_loop, shares
+from benchmarks.mca import Loop, analyser, innermost_loops, main_loop, shares
 from benchmarks.models import ALL
 from benchmarks.paste import paste
 from benchmarks.shapes import describe
@@ -42,8 +42,9 @@ class Judged:
         shape: of its work.
         macs: multiply-adds of all units in all models that use it.
         share: see `benchmarks.mca.shares`.
-        spills: vector registers moved to or from the stack in one pass through the loop.
-        instructions: in the loop.
+        spills: vector registers moved to or from the stack in one pass through each of its innermost loops that
+            multiply and add: Winograd's transforms too.
+        instructions: in the loop that the share is of.
     """
 
     kind: str
@@ -69,14 +70,17 @@ def judge(models: Sequence[str], target: str, precision: str = "fp32") -> list[J
             about.setdefault(symbol, (f"{model} {unit}", shape))
             macs[symbol] = macs.get(symbol, 0) + count
     loops: dict[str, Loop] = {}
+    spills: dict[str, int] = {}
     for done, (symbol, spec) in enumerate(specs.items(), 1):
         if sys.stderr.isatty():
             print(f"\r{done}/{len(specs)} kernels", end="\n" if done == len(specs) else "", file=sys.stderr, flush=True)
-        if loop := main_loop(_assembly(spec, isa, symbol)):
+        inner = [loop for loop in innermost_loops(_assembly(spec, isa, symbol)) if loop.multiply_adds]
+        if loop := main_loop(inner):
             loops[symbol] = loop
+            spills[symbol] = sum(loop.spills for loop in inner)
     return [
         Judged(
-            kind_of(specs[symbol]), *about[symbol], macs[symbol], share, loops[symbol].spills,
+            kind_of(specs[symbol]), *about[symbol], macs[symbol], share, spills[symbol],
             len(loops[symbol].instructions),
         )
         for symbol, share in shares(loops, path).items()

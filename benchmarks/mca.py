@@ -21,7 +21,7 @@ ITERATIONS = 100
 _LABEL = re.compile(r"^(\.?[\w$.]+):")
 _BRANCH = re.compile(r"^(?:b(?:\.\w+)?|cbn?z|tbn?z)\s.*?(\.L\w+)$")
 _ARITHMETIC = {"fmla", "fmls", "fmul", "fadd", "fsub", "fdiv", "fmax", "fmin", "fmaxnm", "fminnm"}
-_WRITTEN = re.compile(r"(?!st)\w+ \{? ?[vqds](\d+)")
+_VECTOR = re.compile(r"\b[vqds](\d+)\b")
 _COPY = re.compile(r"mov v\d+\.16b, v(\d+)\.16b")
 _SPILL = re.compile(r"^(?:ld|st)[pru]+\s+[qdsv]\d+.*\[sp")
 
@@ -37,12 +37,25 @@ class Loop:
         return sum(line.startswith("fmla") for line in self.instructions)
 
     @property
+    def continued(self) -> int:
+        """Multiply-adds to sums that the passes before began: those of a reduction."""
+        count, begun, others = 0, set[str](), set[str]()
+        for line in self.instructions:
+            written = _written(line)
+            if line.startswith("fmla") and not written & others:
+                begun |= written
+                count += 1
+            else:
+                others |= written - begun
+        return count
+
+    @property
     def arithmetic(self) -> int:
         """Vector arithmetic on floats: multiply-adds, what an epilogue in the loop needs, and the starts of sums.
 
         A sum starts with a copy of a register that the loop does not change, the bias. Other copies are a waste.
         """
-        written = {match.group(1) for line in self.instructions if (match := _WRITTEN.match(line))}
+        written = set[str]().union(*(_written(line) for line in self.instructions))
         starts = sum(
             match.group(1) not in written for line in self.instructions if (match := _COPY.match(line)) is not None
         )
@@ -54,10 +67,22 @@ class Loop:
         return sum(_SPILL.match(line) is not None for line in self.instructions)
 
 
-def main_loop(assembly: str) -> Loop | None:
-    """The innermost loop with the most multiply-adds; None if there is none with any."""
-    loops = [loop for loop in innermost_loops(assembly) if loop.multiply_adds]
-    return max(loops, key=lambda loop: loop.multiply_adds, default=None)
+def _written(line: str) -> set[str]:
+    """Numbers of the vector registers that an instruction writes."""
+    name, _, operands = line.partition(" ")
+    if name.startswith(("st", "b.", "cb", "tb")):
+        return set()
+    several = name.startswith(("ldp", "ldnp")) or operands.startswith("{")
+    return set(_VECTOR.findall(re.split(r"[\[}]" if several else ",", operands)[0]))
+
+
+def main_loop(loops: Sequence[Loop]) -> Loop | None:
+    """Of the innermost loops of a kernel, the one with the most multiply-adds; None if there is none with any.
+
+    A loop over the reduction comes before any that begins its sums anew, such as one of Winograd's transforms.
+    """
+    loops = [loop for loop in loops if loop.multiply_adds]
+    return max(loops, key=lambda loop: (loop.continued, loop.multiply_adds), default=None)
 
 
 def innermost_loops(assembly: str) -> list[Loop]:

@@ -33,12 +33,21 @@ kernel: // @kernel
 
 
 def test_the_main_loop_is_the_innermost_one_with_most_multiply_adds() -> None:
-    assert [loop.multiply_adds for loop in innermost_loops(ASSEMBLY)] == [1, 16]
-    loop = main_loop(ASSEMBLY)
+    loops = innermost_loops(ASSEMBLY)
+    assert [loop.multiply_adds for loop in loops] == [1, 16]
+    loop = main_loop(loops)
     assert loop is not None
     assert loop.instructions[-1] == "b.ne .LBB0_3"
     assert loop.spills == 2  # the general register is none
-    assert main_loop("f:\n\tret\n") is None
+    assert main_loop(innermost_loops("f:\n\tret\n")) is None
+
+
+def test_a_reduction_is_the_main_loop_even_beside_a_longer_transform() -> None:
+    begun = ("ldp q0, q1, [x2]", "ld1 { v2.4s, v3.4s }, [x3]", *(f"fmla v{i}.4s, v30.4s, v31.4s" for i in range(4)))
+    transform, reduction = Loop(begun * 8), Loop(FULL)
+    assert transform.multiply_adds == 2 * reduction.multiply_adds
+    assert (transform.continued, reduction.continued) == (0, 16)
+    assert main_loop([transform, reduction]) is reduction
 
 
 def test_copies_count_as_arithmetic_only_where_they_start_a_sum() -> None:
