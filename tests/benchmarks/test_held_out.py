@@ -11,7 +11,7 @@ import pytest
 from benchmarks.phones.fit import HELD_OUT, all_errors, designs, leave_out
 from benchmarks.phones.layers import read_tables
 from benchmarks.phones.picture import PICTURE, picture
-from benchmarks.phones.rows import Row, read_rows
+from benchmarks.phones.rows import UNSEEN, Row, networks, read_rows
 from hetpart.cost import fitted
 
 
@@ -34,6 +34,13 @@ def ratios(stored: list[dict[str, str]], column: str) -> np.ndarray:
 def test_the_file_has_every_row_of_the_fit(stored: list[dict[str, str]], rows: list[Row]) -> None:
     keys = [(row["network"], row["setting"], row["version"], float(row["measured_ms"])) for row in stored]
     assert keys == [(row.network, row.setting.key, row.version, row.latency_ms) for row in rows]
+
+
+def test_networks_of_the_check_are_in_no_fit(rows: list[Row]) -> None:
+    checked = {row.network for row in read_rows(unseen=True)}
+    assert checked == UNSEEN
+    assert checked <= read_tables().keys()
+    assert not checked & ({row.network for row in rows} | networks().keys())
 
 
 def test_stored_errors_are_those_of_the_file(stored: list[dict[str, str]], rows: list[Row]) -> None:
