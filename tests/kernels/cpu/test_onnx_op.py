@@ -7,11 +7,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tvm.relax.frontend.onnx import from_onnx
 
 from hetpart.errors import HetpartError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu import onnx_op
 from hetpart.kernels.cpu.build import build_object, load
+from hetpart.kernels.cpu.onnx_repairs import repair
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import OnnxSpec
 
@@ -217,6 +219,13 @@ def test_an_index_out_of_bounds_stays_in_the_tensor(isa):
     (got,) = onnx_op._run(lowered, load(lowered.prim_funcs, isa), [np.full((2, 5), 10**9)], spec.outs)
     weights = numpy_helper.to_array(onnx.load_from_string(spec.model).graph.initializer[0])
     np.testing.assert_array_equal(got, np.broadcast_to(weights[-1], got.shape))
+
+
+def test_steps_on_constant_indices_are_not_left_to_tvm():
+    model = onnx.load_from_string(RIGHT["Gather"].model)
+    text = repair(from_onnx(model, keep_params_in_input=False)).script()
+    assert "R.take(x" in text
+    assert not any(step in text for step in ("R.shape_to_tensor", "R.less", "R.add", "R.where"))
 
 
 def test_lowering_is_deterministic():
