@@ -17,8 +17,8 @@ import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
 
+from hetpart.api import compile, load
 from hetpart.backend.parameters import parameter_inputs
-from hetpart.build import build
 from hetpart.compiler import Options
 from hetpart.errors import HetpartError
 from hetpart.runtime.session import Session
@@ -102,8 +102,8 @@ class HetpartRep(BackendRep):
         with tempfile.TemporaryDirectory(prefix="hetpart-") as folder:
             path = Path(folder) / "model.hetpart"
             options = replace(self._options, shapes=shapes)
-            build(model, "host", path, options, verify=self._verify)
-            return Session(path)  # the runtime maps what it needs: the files may go
+            compile(model, "host", output=path, options=options, verify=self._verify)
+            return load(path)  # the runtime maps what it needs: the files may go
 
 
 class HetpartBackend(Backend):

@@ -44,8 +44,9 @@ class _Repair(relax.PyExprMutator):  # type: ignore[misc]  # tvm ships no types
         value = self._bound(value)
         if getattr(getattr(value, "op", None), "name", "") == "relax.shape_of":
             value = value.args[0].ty.shape
-        extents = value.values if isinstance(value, relax.ShapeExpr) else [None]
-        return [int(e) for e in extents] if all(isinstance(e, tirx.IntImm) for e in extents) else None
+        if not isinstance(value, relax.ShapeExpr) or not all(isinstance(e, tirx.IntImm) for e in value.values):
+            return None
+        return [int(extent) for extent in value.values]
 
     def _array(self, value: Any) -> np.ndarray | None:
         """The integers or booleans that `value` is known to be."""
