@@ -125,9 +125,10 @@ def test_maps_are_float16_in_blocks_of_eight_and_so_is_what_lies_row_major_betwe
     assert {form.dtype for form in maps} == {"float16"}
     assert {form.block for form in maps} == {4, 8}  # the image has three channels
     rows = {name: form.dtype for name, form in decision.assignment.layouts.items() if isinstance(form, Plain)}
-    caller = {*decision.assignment.graph.inputs, *decision.assignment.ports.values()}
-    assert {rows[name] for name in caller} == {"float32"}
-    assert {rows[name] for name in rows.keys() - caller} == {"float16"}
+    graph, ports = decision.assignment.graph, set(decision.assignment.ports.values())
+    assert {rows[name] for name in {*graph.inputs, *ports}} == {"float32"}
+    assert {name for name in rows.keys() & graph.producer.keys() if rows[name] == "float16"} == {"l:plain", "m"}
+    assert rows.keys() & graph.producer.keys() == {"l:plain", "m", *ports}
     classes = {cost.kernel_class for costs in decision.costs.values() for cost in costs.values()}
     assert {"fp16_conv", "fp16_depthwise", "conv_transpose"} <= classes
     assert all(decision.verdicts[name]["gpu"].runs for name in decision.costs)
