@@ -62,7 +62,7 @@ def _explained(error: BaseException) -> HetpartError:
     """Whatever ended a command, in terms that the user can act on."""
     if isinstance(error, HetpartError):
         return error
-    if isinstance(error, KeyboardInterrupt):
+    if _is_interrupt(error):
         return HetpartError("interrupted", "stopped by the user", hint="nothing was written; run it again")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HetpartError(
@@ -73,6 +73,13 @@ def _explained(error: BaseException) -> HetpartError:
         f"{type(error).__name__}: {error}",
         hint="this is a fault of hetpart: please report it, with the output of the same command and --debug",
     )
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: a library that is being loaded at that moment makes an ImportError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _report(error: HetpartError, *, as_json: bool) -> int:

@@ -68,6 +68,19 @@ def test_our_own_faults_are_exit_code_3(refused: Cli, host_bundle: Path, monkeyp
         run_command(["inspect", str(host_bundle), "--debug"])
 
 
+def test_an_interrupt_that_a_library_reports_in_its_words(
+    refused: Cli, host_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr("hetpart.bundle.read.read_bundle", fail)
+    refused("interrupted", "inspect", host_bundle)
+
+
 def test_debug_shows_a_plain_traceback(tmp_path: Path) -> None:
     result = hetpart_process("inspect", tmp_path / "none", "--debug")
     assert result.code == 1, "Python's own exit code"
