@@ -131,8 +131,10 @@ def bound(editor: Editor, node: ir.Node) -> bool:
     if len(node.inputs) != 2:
         return False
     data, number = node.inputs
-    if data is None or number is None or scalar(number) is None or data.is_initializer():
+    if data is None or number is None or (value := scalar(number)) is None or data.is_initializer():
         return False
+    if math.isnan(value):
+        return False  # makes NaN of everything; as a bound it would bound nothing
     if not is_float(data) or shape_of(data) != shape_of(node.outputs[0]):
         return False
     limit = number if not shape_of(number) else _scalar_copy(editor, node, number)

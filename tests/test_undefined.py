@@ -63,6 +63,22 @@ def test_max_and_min_keep_a_constant_nan(tmp_path: Path, op: str, opposite: np.f
     assert np.isnan(found).any(axis=(0, 2, 3)).tolist() == [False, True, False, True]
 
 
+@pytest.mark.parametrize("op", ["Max", "Min"])
+def test_max_and_min_with_nan_alone(tmp_path: Path, op: str) -> None:
+    assert np.isnan(run(model(f"{CONV} y = {op}(c, k)", w=WEIGHT, k=np.float32(np.nan)), tmp_path)).all()
+
+
+@pytest.mark.parametrize("op", ["Div", "Mod"])
+def test_a_division_of_integers_by_zero_ends_no_process(tmp_path: Path, op: str) -> None:
+    source = parser.parse_model(
+        f'<ir_version: 9, opset_import: ["" : 20]> g (int64[4] x, int64[4] k) => (int64[4] y) {{ y = {op}(x, k) }}'
+    )
+    hetpart.compile(source, output=tmp_path / "out")
+    with Session(tmp_path / "out") as session:
+        found = session.run({"x": np.array([7, 8, -9, 9]), "k": np.array([0, 3, 0, 4])})["y"]
+    assert found[[1, 3]].tolist() == ([2, 2] if op == "Div" else [2, 1])
+
+
 @pytest.mark.parametrize("strategy", ["cpu", "gpu"])
 @pytest.mark.parametrize("window", ["MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>", "GlobalMaxPool"])
 def test_pooling_keeps_nan_wherever_it_stands(tmp_path: Path, window: str, strategy: str) -> None:

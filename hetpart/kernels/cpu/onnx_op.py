@@ -22,7 +22,7 @@ from hetpart.errors import HetpartError, InternalError
 from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu.build import Kernel, aligned, build_and_load, build_object, host_isa, load
 from hetpart.kernels.cpu.onnx_feeds import random_feeds
-from hetpart.kernels.cpu.onnx_repairs import keeping_nan, repair, unbounded
+from hetpart.kernels.cpu.onnx_repairs import define, repair, unbounded
 from hetpart.kernels.cpu.onnx_trust import no_kernel, require_trusted
 from hetpart.kernels.cpu.runs import copy_kernel
 from hetpart.kernels.isa import Isa
@@ -117,6 +117,7 @@ def _legalise(model: onnx.ModelProto) -> tvm.IRModule:
         repair,
         *cpu_generic.library_dispatch_passes(target),
         relax.transform.LegalizeOps(),
+        define,
         relax.transform.FoldConstant(),
         relax.transform.DeadCodeElimination(),
         relax.transform.ToNonDataflow(),
@@ -232,7 +233,7 @@ class _Walk:
             function = self._module[name]
             for routine in _library_calls(function):
                 raise self._refuse(f"it needs the library routine {routine}")
-            self._functions[symbol] = keeping_nan(unbounded(function)).with_attr("global_symbol", symbol)
+            self._functions[symbol] = unbounded(function).with_attr("global_symbol", symbol)
         return symbol
 
     def _layout(self, type_: Any) -> Plain:

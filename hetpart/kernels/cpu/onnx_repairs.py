@@ -115,17 +115,35 @@ def unbounded(function: Any) -> Any:
     return tvm_ffi.structural_map(function, [(s_tir.SBlock, begin)])
 
 
-def keeping_nan(function: Any) -> Any:
-    """`function` with maxima and minima of floats that are NaN where an operand is; TVM's are the second one then."""
+@tvm.transform.module_pass(opt_level=0, name="Define")  # type: ignore[untyped-decorator]  # tvm ships no types
+def define(module: Any, _: Any) -> Any:
+    """A pass for kernels, which TVM also folds constants with: no maximum loses a NaN, no division ends the process.
 
-    def larger(call: Any) -> Any:
-        a, b = call.a, call.b
-        if not str(a.ty.dtype).startswith(("float", "bfloat")):
-            return call
-        is_number = a <= tirx.const(math.inf, a.ty.dtype)  # TVM takes a == a to be true
-        return tirx.Select(is_number, tirx.Select(a > b if isinstance(call, tirx.Max) else a < b, a, b), a)
+    TVM's maximum and minimum are the second operand where one is NaN. A division of integers by zero gives what one by
+    1 does: ONNX leaves it open, and x86 stops the program.
+    """
+    changed = {name: function for name, function in module.functions_items() if isinstance(function, tirx.PrimFunc)}
+    for name, function in changed.items():
+        rules = [(kind, _keep_nan) for kind in (tirx.Max, tirx.Min)]
+        rules += [(kind, _divide) for kind in (tirx.Div, tirx.Mod, tirx.FloorDiv, tirx.FloorMod)]
+        module.update_func(name, tvm_ffi.structural_map(function, rules))
+    return module
 
-    return tvm_ffi.structural_map(function, [(tirx.Max, larger), (tirx.Min, larger)])
+
+def _keep_nan(call: Any) -> Any:
+    a, b = call.a, call.b
+    if not str(a.ty.dtype).startswith("float"):
+        return call
+    is_number = a <= tirx.const(math.inf, a.ty.dtype)  # TVM takes a == a to be true
+    return tirx.Select(is_number, tirx.Select(a > b if isinstance(call, tirx.Max) else a < b, a, b), a)
+
+
+def _divide(call: Any) -> Any:
+    a, b = call.a, call.b
+    if (isinstance(b, tirx.IntImm) and b.value != 0) or str(b.ty.dtype).startswith("float"):
+        return call
+    one = tirx.const(1, b.ty.dtype)
+    return type(call)(a, tirx.Select(tirx.EQ(b, tirx.const(0, b.ty.dtype)), one, b))
 
 
 _LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in ("float16", "float32", "float64")}
