@@ -140,7 +140,7 @@ def _check_data(tensor: ir.TensorProtocol, name: str) -> None:
         _check_external(tensor, name)
     try:
         tensor.numpy()  # a view: maps an external file, copies no raw data
-    except ValueError as error:
+    except (ValueError, AssertionError) as error:  # the latter: of a field that its type does not use
         code = "external-data-unsafe" if isinstance(tensor, ir.ExternalTensor) else "initialiser-without-data"
         raise HetpartError(code, f"the data of an initialiser cannot be used: {error}", node=name) from error
 

@@ -141,6 +141,14 @@ def test_initialiser_without_data() -> None:
         import_model(source)
 
 
+def test_initialiser_in_the_field_of_another_type() -> None:
+    model = model_of("(float[4] x) => (float[4] y) { y = Add(x, w) }", w=np.ones(4, np.float32))
+    model.graph.initializer[0].ClearField("raw_data")
+    model.graph.initializer[0].int32_data.extend([1, 2, 3, 4])
+    with refused("initialiser-without-data", "int32_data", node="w"):
+        import_model(model)
+
+
 def test_initialiser_without_any_data() -> None:
     model = model_of("(float[4] x) => (float[4] y) { y = Add(x, w) }", w=np.ones(4, np.float32))
     model.graph.initializer[0].ClearField("raw_data")
