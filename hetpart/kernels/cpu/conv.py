@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tvm import tirx
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import InternalError
@@ -21,11 +22,13 @@ from hetpart.kernels.cpu import conv_choice, depthwise, winograd
 from hetpart.kernels.cpu.conv_frame import Band, Tile, check_windows, over_taps
 from hetpart.kernels.cpu.conv_plan import ConvPlan, flattened
 from hetpart.kernels.cpu.emit import (
+    LINE_BYTES,
     Buffer,
     Expr,
     check_blocked_operands,
     prefetch,
     range_kernel,
+    starts_line,
     view,
 )
 from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
@@ -39,9 +42,6 @@ from hetpart.kernels.spec import ConvSpec
 
 Pixel = tuple[Expr, Expr]
 """(y, x)."""
-
-LINE_BYTES = 64
-"""A cache line."""
 
 UNROLL = 112
 """Multiply-adds in the unrolled body of the innermost loop, about."""
@@ -246,19 +246,23 @@ class _Tile(Tile):
                     bodies = sums.block // unroll
                     number = ((b - run * plan.run) * sums.taps + tap) * bodies + outer
                     self._prefetch_next(run, number, plan.run * sums.taps * bodies)
+                whole = self._lanes(b, kh, kw, unroll) if spec.group == 1 and unroll == spec.x.block else None
                 for inner in range(unroll):
                     lane = outer * unroll + inner
                     step = (b * sums.taps + tap) * sums.block + lane
-                    if spec.group == 1:
-                        self._multiply_add(acc, b, lane, step, kh, kw)
+                    if whole:
+                        inputs = whole[inner]
+                    elif spec.group == 1:
+                        inputs = self._inputs(b, lane, kh, kw)
                     else:
                         channel = (self.band.part * sums.full + b) * sums.block + lane
-                        self._multiply_add(acc, channel // spec.x.block, channel % spec.x.block, step, kh, kw)
+                        inputs = self._inputs(channel // spec.x.block, channel % spec.x.block, kh, kw)
+                    self._multiply_add(acc, inputs, step, inner)
 
         def tail_tap(tap: Expr, kh: Expr, kw: Expr) -> None:
-            for lane in range(sums.tail):
+            for lane, inputs in enumerate(self._lanes(sums.full, kh, kw, sums.tail)):
                 step = sums.full * sums.taps * sums.block + tap * sums.tail + lane
-                self._multiply_add(acc, sums.full, lane, step, kh, kw)
+                self._multiply_add(acc, inputs, step, lane)
 
         if sums.full:
             size = plan.run
@@ -285,20 +289,35 @@ class _Tile(Tile):
         for i in range(each):
             prefetch(self.kernel.w, start + (self.turn * share + number * each + i) * line, into_l2=True)
 
-    def _multiply_add(self, acc: Accumulators, block: Expr, lane: Expr, step: Expr, kh: Expr, kw: Expr) -> None:
-        """One step of the reduction: input channel `lane` of `block` under tap (kh, kw)."""
-        spec, plan = self.kernel.spec, self.kernel.plan
+    def _inputs(self, block: Expr, lane: Expr, kh: Expr, kw: Expr) -> list[Expr]:
+        """Element or vector `lane` of input `block` under tap (kh, kw), for each pixel."""
+        spec = self.kernel.spec
         top = spec.x.halo.top - spec.pads[0] + kh * spec.dilations[0]
         left = spec.x.halo.left - spec.pads[1] + kw * spec.dilations[1]
-        inputs = [
+        return [
             self.kernel.x[self.band.image, block, top + y * spec.strides[0], left + x * spec.strides[1], lane]
             for y, x in self.pixels
         ]
-        at = self._weights_start + step * self.band.vectors
-        for v in range(self.band.vectors if plan.choice.prefetch and not plan.prefetches_next else 0):
-            prefetch(self.kernel.w, (at + plan.choice.prefetch * self.band.vectors + v) * spec.out.block)
-        weights = [self.kernel.w[vector(spec.out.block, (at + v) * spec.out.block)] for v in range(self.band.vectors)]
-        acc.rank_one(weights, inputs)
+
+    def _lanes(self, block: Expr, kh: Expr, kw: Expr, count: int) -> list[list[Expr]]:
+        """The inputs under tap (kh, kw) for each of the first `count` channels of a block.
+
+        On NEON they are lanes of one load. LLVM would load channels in pairs, or one into all lanes of a register,
+        which takes a slot of the arithmetic.
+        """
+        if not self.kernel.isa.triple.startswith("aarch64"):
+            return [self._inputs(block, lane, kh, kw) for lane in range(count)]
+        stored = [T.Bind(value) for value in self._inputs(block, vector(self.kernel.spec.x.block), kh, kw)]
+        return [[tirx.Shuffle([value], [lane]) for value in stored] for lane in range(count)]
+
+    def _multiply_add(self, acc: Accumulators, inputs: Sequence[Expr], step: Expr, number: int) -> None:
+        """Step `step` of the reduction, which is step `number` of its loop body."""
+        lanes, plan, vectors = self.kernel.spec.out.block, self.kernel.plan, self.band.vectors
+        at = self._weights_start + step * vectors
+        for v in range(vectors if plan.choice.prefetch and not plan.prefetches_next else 0):
+            if starts_line(number * vectors + v, lanes, self.kernel.spec.x.dtype):
+                prefetch(self.kernel.w, (at + plan.choice.prefetch * vectors + v) * lanes)
+        acc.rank_one([self.kernel.w[vector(lanes, (at + v) * lanes)] for v in range(vectors)], inputs)
 
 
 def _either(cases: int, condition: Expr, then: Callable[[], None], otherwise: Callable[[], None]) -> None:

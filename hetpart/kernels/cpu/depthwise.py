@@ -76,7 +76,7 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
         def tile(y: Expr, column: Expr, pixels: int) -> None:
             acc = Accumulators([out.block], pixels, element)
             acc.fill([zeros(out.block, element) if b is None else b[vector(out.block, block * out.block)]])
-            _Tile(spec, x, w, image, block, y, column).add_products(acc)
+            _Tile(spec, isa, x, w, image, block, y, column).add_products(acc)
             for p in range(pixels):
                 value = finish(
                     spec.steps,
@@ -111,6 +111,7 @@ class _Tile:
     """The reduction for some pixels of row `y` from `column` on, in one channel block of one image."""
 
     spec: ConvSpec
+    isa: Isa
     x: Buffer
     w: Buffer
     image: Expr
@@ -169,25 +170,59 @@ class _Tile:
     def _over_taps(self, acc: Accumulators, read: Callable[[Expr, Expr, Expr], Expr]) -> None:
         """Add weights times ``read(stored row, stored column, j)`` for all taps and the `j` channels of a group."""
         spec = self.spec
-        left = spec.x.halo.left - spec.pads[1] + self.column * spec.strides[1]
+        taps, work = spec.kernel[1], acc.pixels * self.inputs
 
-        def tap(kh: Expr, kw: Expr) -> None:
-            row = spec.x.halo.top - spec.pads[0] + self.y * spec.strides[0] + kh * spec.dilations[0]
+        def tap_row(kh: Expr) -> None:
+            if self.inputs == 1 and taps * work <= UNROLL and spec.strides[1] > 1:
+                self._add_row(acc, kh, read)
+            else:
+                _loop(taps, work, lambda kw: self._add_tap(acc, kh, kw, read))
 
-            def channel(j: Expr) -> None:
-                weight = T.Bind(self.w[self.block, kh, kw, j, vector(spec.out.block)])
-                for p in range(acc.pixels):
-                    column = left + p * spec.strides[1] + kw * spec.dilations[1]
-                    acc.add_product(0, p, read(row, column, j), weight)
+        # LLVM keeps the weights of unrolled rows in registers from one output row to the next
+        neon = self.isa.triple.startswith("aarch64")
+        fits = math.prod(spec.kernel) * self.inputs + acc.pixels < self.isa.registers or not neon
+        _loop(spec.kernel[0], work * taps if fits else UNROLL, tap_row)
 
-            _loop(self.inputs, acc.pixels, channel)
+    def _add_row(self, acc: Accumulators, kh: Expr, read: Callable[[Expr, Expr, Expr], Expr]) -> None:
+        """All taps of kernel row `kh`, one input after the other.
 
-        work = acc.pixels * self.inputs
-        _loop(
-            spec.kernel[0],
-            work * spec.kernel[1],
-            lambda kh: _loop(spec.kernel[1], work, lambda kw: tap(kh, kw)),
-        )
+        With a stride the taps of a pixel share few inputs with those of the next; tap after tap, LLVM keeps them all.
+        """
+        spec = self.spec
+        weights = [T.Bind(self._weight(kh, kw, 0)) for kw in range(spec.kernel[1])]
+        uses: dict[int, list[tuple[int, int]]] = {}  # by column: pixels and taps
+        for p in range(acc.pixels):
+            for kw in range(len(weights)):
+                uses.setdefault(p * spec.strides[1] + kw * spec.dilations[1], []).append((p, kw))
+        for column, pairs in sorted(uses.items()):
+            value = T.Bind(read(self._row(kh), self._left + column, 0))
+            for p, kw in pairs:
+                acc.add_product(0, p, value, weights[kw])
+
+    def _add_tap(self, acc: Accumulators, kh: Expr, kw: Expr, read: Callable[[Expr, Expr, Expr], Expr]) -> None:
+        spec = self.spec
+
+        def channel(j: Expr) -> None:
+            weight = T.Bind(self._weight(kh, kw, j))
+            for p in range(acc.pixels):
+                column = self._left + p * spec.strides[1] + kw * spec.dilations[1]
+                acc.add_product(0, p, read(self._row(kh), column, j), weight)
+
+        _loop(self.inputs, acc.pixels, channel)
+
+    def _weight(self, kh: Expr, kw: Expr, j: Expr) -> Expr:
+        return self.w[self.block, kh, kw, j, vector(self.spec.out.block)]
+
+    def _row(self, kh: Expr) -> Expr:
+        """The stored row under tap row `kh`."""
+        spec = self.spec
+        return spec.x.halo.top - spec.pads[0] + self.y * spec.strides[0] + kh * spec.dilations[0]
+
+    @property
+    def _left(self) -> Expr:
+        """The stored column under the first tap of the first pixel."""
+        spec = self.spec
+        return spec.x.halo.left - spec.pads[1] + self.column * spec.strides[1]
 
 
 def _loop(count: int, work: int, body: Callable[[Expr], None]) -> None:

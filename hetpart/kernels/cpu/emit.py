@@ -23,6 +23,9 @@ Buffer = Any  # tvm Buffer
 CHAINS = 4
 """Independent accumulators of a reduction: enough to hide the latency of an addition."""
 
+LINE_BYTES = 64
+"""A cache line."""
+
 
 def kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
     """PrimFunc `symbol` with buffer parameters for `arguments`, then ``lo, hi``; emits ``body(lo, hi, *buffers)``."""
@@ -64,6 +67,11 @@ def prefetch(buffer: Buffer, index: Expr, *, into_l2: bool = False) -> None:
     """Ask for the cache line that holds element `index` of a one-dimensional buffer; it may lie beyond the end."""
     locality = 2 if into_l2 else 3
     T.evaluate(tirx.call_intrin("void", "tirx.prefetch", tirx.address_of(buffer[index]), 0, locality, 1))
+
+
+def starts_line(number: int, lanes: int, dtype: str) -> bool:
+    """Whether vector `number` of a stream begins another cache line than the one before: only then to be prefetched."""
+    return number % max(1, LINE_BYTES // (lanes * np.dtype(dtype).itemsize)) == 0
 
 
 def flat(buffer: Buffer, size: int, dtype: str) -> Buffer:

@@ -17,19 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
+from tvm import tirx
 from tvm.tirx.script.builder import ir as T
 
 from hetpart.graph.layout import Plain
-from hetpart.kernels.cpu.emit import Buffer, Expr, decode, kernel, prefetch, workspace, zero_halo
+from hetpart.kernels.cpu.emit import Buffer, Expr, decode, kernel, prefetch, starts_line, workspace, zero_halo
 from hetpart.kernels.cpu.packing import pack_bias, pack_tiles
 from hetpart.kernels.cpu.steps import is_long, render
-from hetpart.kernels.cpu.tiles import divisor, each_piece
+from hetpart.kernels.cpu.tiles import Run, divisor, each_piece
 from hetpart.kernels.cpu.vectors import Accumulators, operand_vector, vector, zeros
 from hetpart.kernels.cpu.winograd_plan import WinogradPlan
-from hetpart.kernels.cpu.winograd_transform import input_line, output_line
+from hetpart.kernels.cpu.winograd_transform import INPUT_PARTS, OUTPUT_PARTS, input_line, output_line
 from hetpart.kernels.spec import ConvSpec
 from hetpart.kernels.winograd import transform_weights
 
@@ -86,6 +88,30 @@ def prim_func(spec: ConvSpec, plan: WinogradPlan, symbol: str) -> Any:
     return kernel(symbol, (spec.x, *spec.operands, *constants, spec.out), body)
 
 
+Part = Sequence[int]
+"""Rows of a transformed patch that are computed together."""
+
+Parts = Sequence[Part]
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """Patch `number` of a band in a channel `block` (of the input, or of the group of output channels).
+
+    (y, x) is its first output; `rows` by `columns` outputs lie within the image.
+    """
+
+    block: Expr
+    number: Expr
+    y: Expr
+    x: Expr
+    rows: int
+    columns: int
+
+
+PatchBody = Callable[[_Patch, Part], None]
+
+
 @dataclass
 class _Stages:
     """The three stages of a band, inside the function under construction."""
@@ -100,59 +126,70 @@ class _Stages:
     v: Buffer
     m: Buffer
 
-    def _each_patch(self, band: Expr, body: Callable[[Expr, Expr, Expr, int, int], None]) -> None:
-        """Emit ``body(number in the band, y, x, rows, columns)`` for every patch; (y, x) is its first output.
+    def _each_patch(self, blocks: int, band: Expr, parts: Parts, body: PatchBody) -> None:
+        """Emit `body` for every patch of a band in each of `blocks` channel blocks.
 
-        The last patch of a row or column may have fewer outputs within the image: one more copy of the code.
+        The last patch of a row or column may have fewer outputs within the image: one more copy of the code. Every
+        part of every copy is a loop of its own; mixed by LLVM, they would need too many registers. LLVM unrolls a loop
+        of two, so where there are so few patches the loop over the channel blocks tells them apart.
         """
-        plan = self.plan
-        height, width = plan.outputs
+        plan, out = self.plan, self.spec.out
         first = band * plan.band
+        lines, columns = (
+            [run for run in (Run(0, size // m, m), Run(size // m, -(-size // m) - size // m, size % m)) if run.count]
+            for size, m in zip((out.h, out.w), plan.outputs, strict=True)
+        )
+        copies = list(product(parts, lines, columns))
 
-        def row(line: Expr, rows: int) -> None:
-            def patch(column: Expr, columns: int) -> None:
-                body((line - first) * plan.patches[1] + column, line * height, column * width, rows, columns)
+        def loops(block: Expr, part: Part, line_run: Run, column_run: Run) -> None:
+            def patch(line: Expr, column: Expr) -> None:
+                number = (line - first) * plan.patches[1] + column
+                at = _Patch(
+                    block, number, line * plan.outputs[0], column * plan.outputs[1], line_run.size, column_run.size
+                )
+                body(at, part)
 
-            full, rest = divmod(self.spec.out.w, width)
-            if full:
-                with T.serial(0, full) as column:
-                    patch(column, width)
-            if rest:
-                patch(full, rest)
+            last = T.min(first + plan.band, line_run.start + line_run.count)
+            with T.serial(T.max(first, line_run.start), last) as line:
+                with T.serial(column_run.start, column_run.start + column_run.count) as column:
+                    patch(line, column)
 
-        full, rest = divmod(self.spec.out.h, height)
-        with T.serial(first, T.min(first + plan.band, plan.patches[0])) as line:
-            if not rest or not full:
-                row(line, rest or height)
-                return
-            with T.If(line < full):
-                with T.Then():
-                    row(line, height)
-                with T.Else():
-                    row(line, rest)
+        if plan.patches[1] > 2:
+            with T.serial(0, blocks) as block:
+                for copy in copies:
+                    loops(block, *copy)
+        else:
+            for copy in copies:
+                with T.serial(0, blocks) as block:
+                    loops(block, *copy)
+
+    def _parts(self, parts: Mapping[int, Parts]) -> Parts:
+        """The parts in which a transform computes its rows: all at once where the registers hold them."""
+        height, width = self.plan.outputs
+        if self.plan.neon and (height, width) == (4, 4):
+            return parts[height]
+        return (sorted(i for part in parts[height] for i in part),)
 
     def transform_input(self, image: Expr, band: Expr) -> None:
         """V = B' d B, for every input channel block and patch of the band."""
-        spec, plan, x = self.spec, self.plan, self.spec.x
-        height, width = plan.outputs
+        spec, (height, width), x = self.spec, self.plan.outputs, self.spec.x
         top, left = x.halo.top - spec.pads[0], x.halo.left - spec.pads[1]
 
-        with T.serial(0, x.blocks) as block:
+        def patch(at: _Patch, part: Part) -> None:
+            def element(dy: int, dx: int) -> Expr:
+                if dy >= at.rows + 2 or dx >= at.columns + 2:  # reaches no output within the image
+                    return zeros(x.block)
+                return T.Bind(self.x[image, at.block, top + at.y + dy, left + at.x + dx, vector(x.block)])
 
-            def patch(number: Expr, y: Expr, column: Expr, rows: int, columns: int) -> None:
-                def element(dy: int, dx: int) -> Expr:
-                    if dy >= rows + 2 or dx >= columns + 2:  # reaches no output within the image
-                        return zeros(x.block)
-                    return T.Bind(self.x[image, block, top + y + dy, left + column + dx, vector(x.block)])
+            half = [
+                _bound(input_line(height, [element(dy, dx) for dy in range(height + 2)]), part)
+                for dx in range(width + 2)
+            ]
+            for i in part:
+                for j, value in enumerate(input_line(width, [line[i] for line in half])):
+                    T.buffer_store(self.v, value, [i * (width + 2) + j, at.block, at.number, vector(x.block)])
 
-                half = [
-                    _bound(input_line(height, [element(dy, dx) for dy in range(height + 2)])) for dx in range(width + 2)
-                ]
-                for i in range(height + 2):
-                    for j, value in enumerate(input_line(width, [line[i] for line in half])):
-                        T.buffer_store(self.v, value, [i * (width + 2) + j, block, number, vector(x.block)])
-
-            self._each_patch(band, patch)
+        self._each_patch(x.blocks, band, self._parts(INPUT_PARTS), patch)
 
     def multiply(self, group: Expr) -> None:
         """M = U V: for every position of the patch a product over the input channels."""
@@ -172,21 +209,30 @@ class _Stages:
         acc.fill([zeros(lanes)] * vectors)
         base = T.Bind(((group * plan.positions + position) * plan.group + first) * (x.c * lanes))
 
-        def step(block: Expr, lane: Expr) -> None:
+        def inputs(block: Expr, lanes: Sequence[Expr]) -> list[list[Expr]]:
+            """Channels `lanes` of a block. Known ones are lanes of one load on NEON (see hetpart.kernels.cpu.conv)."""
+            if not plan.neon or not all(isinstance(lane, int) for lane in lanes):
+                return [[self.v[position, block, p + i, lane] for i in range(pixels)] for lane in lanes]
+            stored = [T.Bind(self.v[position, block, p + i, vector(x.block)]) for i in range(pixels)]
+            return [[tirx.Shuffle([value], [lane]) for value in stored] for lane in lanes]
+
+        def step(block: Expr, lane: Expr, number: int, values: Sequence[Expr]) -> None:
             at = base + (block * x.block + lane) * (vectors * lanes)
             for i in range(vectors):
-                prefetch(self.u, at + (AHEAD * vectors + i) * lanes)
+                if starts_line(number * vectors + i, lanes, x.dtype):
+                    prefetch(self.u, at + (AHEAD * vectors + i) * lanes)
             weights = [self.u[vector(lanes, at + i * lanes)] for i in range(vectors)]
-            acc.rank_one(weights, [self.v[position, block, p + i, lane] for i in range(pixels)])
+            acc.rank_one(weights, values)
 
         unroll = divisor(x.block, UNROLL // (vectors * pixels))
         full, tail = divmod(x.c, x.block)
         if full:
             with T.serial(0, full) as block, T.serial(0, x.block // unroll) as outer:
-                for inner in range(unroll):
-                    step(block, outer * unroll + inner)
-        for lane in range(tail):
-            step(full, lane)
+                some = [outer * unroll + inner for inner in range(unroll)] if unroll < x.block else range(x.block)
+                for inner, values in enumerate(inputs(block, some)):
+                    step(block, some[inner], inner, values)
+        for lane, values in enumerate(inputs(full, range(tail))):
+            step(full, lane, lane, values)
         for i in range(vectors):
             for q in range(pixels):
                 T.buffer_store(self.m, acc.get(i, q), [position, first + i, p + q, vector(lanes)])
@@ -195,35 +241,36 @@ class _Stages:
         """Y = A' M A, then bias, epilogue and halo, for every channel block of the group."""
         spec, plan, out = self.spec, self.plan, self.spec.out
         height, width = plan.outputs
-        with T.serial(0, plan.group) as index:
-            block = T.Bind(group * plan.group + index)
+        long = is_long(spec.steps)
+
+        def patch(at: _Patch, part: Part) -> None:
+            block = T.Bind(group * plan.group + at.block)
             bias = zeros(out.block) if self.b is None else T.Bind(self.b[vector(out.block, block * out.block)])
+            half = []
+            for j in range(width + 2):
+                column = [
+                    T.Bind(self.m[i * (width + 2) + j, at.block, at.number, vector(out.block)])
+                    for i in range(height + 2)
+                ]
+                half.append(_bound(output_line(height, column), part))
+            own = [i for i in part if i < at.rows]
+            for i in own:
+                for j, total in enumerate(output_line(width, [line[i] for line in half])[: at.columns]):
+                    total = total + bias
+                    value = total if long else self._finish(T.Bind(total), image, block, at.y + i, at.x + j)
+                    T.buffer_store(self.out, value, self._place(image, block, at.y + i, at.x + j))
+            if long and own:
+                step = own[1] - own[0] if own[1:] else 1
+                with T.serial(0, len(own)) as k, T.serial(0, at.columns) as j:
+                    y, x = at.y + own[0] + k * step, at.x + j
+                    place = self._place(image, block, y, x)
+                    T.buffer_store(self.out, self._finish(self.out[tuple(place)], image, block, y, x), place)
 
-            def patch(number: Expr, y: Expr, x: Expr, rows: int, columns: int) -> None:
-                half = []
-                for j in range(width + 2):
-                    column = [
-                        T.Bind(self.m[i * (width + 2) + j, index, number, vector(out.block)]) for i in range(height + 2)
-                    ]
-                    half.append(_bound(output_line(height, column)))
-                long = is_long(spec.steps)
-                for i in range(rows):
-                    for j, total in enumerate(output_line(width, [line[i] for line in half])[:columns]):
-                        total = total + bias
-                        value = total if long else self._finish(T.Bind(total), image, block, y + i, x + j)
-                        T.buffer_store(self.out, value, self._place(image, block, y + i, x + j))
-                if long:
-                    with T.serial(0, rows) as i, T.serial(0, columns) as j:
-                        place = self._place(image, block, y + i, x + j)
-                        T.buffer_store(
-                            self.out, self._finish(self.out[tuple(place)], image, block, y + i, x + j), place
-                        )
-
-            self._each_patch(band, patch)
-            if out.halo:
-                first = T.Bind(band * (plan.band * height))
-                with T.serial(first, T.min(first + plan.band * height, out.h)) as y:
-                    zero_halo(self.out, out, image, block, y)
+        self._each_patch(plan.group, band, self._parts(OUTPUT_PARTS), patch)
+        if out.halo:
+            first = T.Bind(band * (plan.band * height))
+            with T.serial(0, plan.group) as index, T.serial(first, T.min(first + plan.band * height, out.h)) as y:
+                zero_halo(self.out, out, image, group * plan.group + index, y)
 
     def _place(self, image: Expr, block: Expr, y: Expr, x: Expr) -> list[Expr]:
         out = self.spec.out
@@ -239,5 +286,5 @@ class _Stages:
         )
 
 
-def _bound(values: Sequence[Expr]) -> list[Expr]:
-    return [T.Bind(value) for value in values]
+def _bound(values: Sequence[Expr], part: Part) -> dict[int, Expr]:
+    return {i: T.Bind(values[i]) for i in part}

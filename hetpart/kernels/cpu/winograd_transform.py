@@ -10,6 +10,12 @@ from collections.abc import Sequence
 from hetpart.kernels.cpu.emit import Expr
 from hetpart.kernels.cpu.steps import constant
 
+INPUT_PARTS = {2: ((0, 1, 2, 3),), 4: ((1, 2), (3, 4), (0, 5))}
+"""By m, the values of `input_line` in groups that need few of its arguments."""
+
+OUTPUT_PARTS = {2: ((0, 1),), 4: ((0, 2), (1, 3))}
+"""The same of `output_line`."""
+
 
 def input_line(m: int, d: Sequence[Expr]) -> list[Expr]:
     """B' d for m + 2 values (vectors of equal length)."""
