@@ -21,7 +21,7 @@ from hetpart.kernels.cpu.emit import (
     row_extent,
     zero_halo,
 )
-from hetpart.kernels.cpu.vectors import cast, larger
+from hetpart.kernels.cpu.vectors import cast, largest
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import GlobalPoolSpec
 
@@ -45,7 +45,7 @@ def prim_func(spec: GlobalPoolSpec, isa: Isa, symbol: str) -> Any:
         raise InternalError("kernel-layout", f"global pooling cannot go from {x_map} to {out}")
 
     def combine(a: Expr, b: Expr) -> Expr:
-        return larger(a, b, isa) if spec.mode == "max" else a + b
+        return largest((a, b), isa) if spec.mode == "max" else a + b
 
     def body(item: Expr, x: Buffer, result: Buffer) -> None:
         image, block, y = locate_row(item, out)

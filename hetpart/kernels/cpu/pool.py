@@ -8,7 +8,9 @@ columns; all others form register tiles in which every kernel column counts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from tvm.tirx.script.builder import ir as T
 
 from hetpart.errors import HetpartError, InternalError
 from hetpart.kernels.cpu.emit import Buffer, Expr, locate_row, range_kernel, registers, row_extent, zero_halo
-from hetpart.kernels.cpu.vectors import cast, larger
+from hetpart.kernels.cpu.vectors import cast, largest
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import PoolSpec, QPoolSpec
 
@@ -67,15 +69,22 @@ def prim_func(spec: PoolSpec, isa: Isa, symbol: str) -> Any:
             acc = registers((width * out.block,), element)
             with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
                 T.buffer_store(acc, neutral, [q * out.block + v])
-            loop = T.unroll if tap_hi - tap_lo <= UNROLLED_TAPS else T.serial
-            with T.serial(row_lo, row_hi) as kh, loop(tap_lo, tap_hi) as kw, T.unroll(0, width) as q:
+
+            def join(kh: Expr, columns: Iterable[Expr | int], q: Expr) -> None:
                 row = spec.x.halo.top + start + kh * spec.dilations[0]
-                source = (column + q) * spec.strides[1] - spec.pads[1] + kw * spec.dilations[1]
+                first = spec.x.halo.left + (column + q) * spec.strides[1] - spec.pads[1]
                 with T.vectorized(0, out.block) as v:
-                    value = cast(x[image, block, row, spec.x.halo.left + source, v], element)
-                    old = acc[q * out.block + v]
-                    joined = larger(old, value, isa) if spec.mode == "max" else old + value
+                    values = [x[image, block, row, first + kw * spec.dilations[1], v] for kw in columns]
+                    all_values = (acc[q * out.block + v], *(cast(value, element) for value in values))
+                    joined = largest(all_values, isa) if spec.mode == "max" else reduce(add, all_values)
                     T.buffer_store(acc, joined, [q * out.block + v])
+
+            if tap_hi - tap_lo <= UNROLLED_TAPS:
+                with T.serial(row_lo, row_hi) as kh, T.unroll(0, width) as q:
+                    join(kh, range(tap_lo, tap_hi), q)
+            else:
+                with T.serial(row_lo, row_hi) as kh, T.serial(tap_lo, tap_hi) as kw, T.unroll(0, width) as q:
+                    join(kh, (kw,), q)
             with T.unroll(0, width) as q, T.vectorized(0, out.block) as v:
                 value = acc[q * out.block + v]
                 if spec.mode == "average":

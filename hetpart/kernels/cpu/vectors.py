@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 from tvm import tirx
 from tvm.tirx.script.builder import ir as T
@@ -49,13 +50,16 @@ def cast(value: Expr, element: str) -> Expr:
     return value if element_of(value) == element else tirx.Cast(dtype_of(value.ty.dtype.lanes, element), value)
 
 
-def larger(a: Expr, b: Expr, isa: Isa) -> Expr:
-    """max(a, b), which is NaN where one of them is; `T.max` is `b` then, so what comes of it depends on the order."""
-    if not element_of(a).startswith("float"):
-        return T.max(a, b)
+def largest(values: Sequence[Expr], isa: Isa) -> Expr:
+    """The maximum of vectors, NaN where one of them is; `T.max` is the second then, whatever the first was."""
+    if not element_of(values[0]).startswith("float"):
+        return reduce(T.max, values)
+    dtype = values[0].ty.dtype
     if isa.triple.startswith("aarch64"):  # FMAX
-        return tirx.call_llvm_pure_intrin(a.ty.dtype, "llvm.maximum", a, b)
-    return tirx.Select(a <= tirx.const(math.inf, a.ty.dtype), tirx.Select(a > b, a, b), a)
+        return reduce(lambda a, b: tirx.call_llvm_pure_intrin(dtype, "llvm.maximum", a, b), values)
+    # x86: MAXPS, and one comparison per two values that tells of a NaN in either
+    ordered = reduce(tirx.And, (value <= tirx.const(math.inf, dtype) for value in values))
+    return tirx.Select(ordered, reduce(T.max, values), tirx.const(math.nan, dtype))
 
 
 def operand_vector(buffer: Buffer, layout: Blocked, image: Expr, block: Expr, y: Expr, x: Expr, lanes: int) -> Expr:
