@@ -70,6 +70,20 @@ def test_any_window(run_kernel, data):
     np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("kernel", [(3, 3), (2, 2), (1, 17)])
+@pytest.mark.parametrize("block", [4, 16])
+def test_a_maximum_keeps_nan_wherever_it_is(run_kernel, kernel, block):
+    """In every window that holds one, and in no other; plus infinity is a number."""
+    x = np.random.default_rng(2).standard_normal((1, 16, 7, 19)).astype(np.float32)
+    for channel in range(16):
+        x[0, channel, channel % 7, 3 * channel % 19] = np.nan
+    x[0, :, 0, 18] = np.inf
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))
+    spec = PoolSpec(Blocked(*x.shape, block), Blocked(*windows.shape[:4], block), "max", kernel)
+    (got,) = run_kernel(spec, [x])
+    np.testing.assert_array_equal(got, windows.max(axis=(4, 5)))
+
+
 def test_maximum_of_minus_infinity(run_kernel):
     x = np.full((1, 4, 4, 4), -np.inf, np.float32)
     (got,) = run_kernel(PoolSpec(Blocked(1, 4, 4, 4, 4), Blocked(1, 4, 2, 2, 4), "max", (2, 2), (2, 2)), [x])
