@@ -25,6 +25,16 @@ from hetpart.kernels.isa import Isa
 ALIGNMENT = 64
 """Bytes. The generated code may use aligned vector accesses on every buffer; TVM does not check it."""
 
+LLVM_OPTIONS = {
+    "aarch64": (
+        # constants of one loop are made there, and not kept in registers through the others
+        "-sink-insts-to-avoid-spills",
+        # half of LLVM's own limit (300): our loops are unrolled as far as their values fit into registers
+        "-unroll-threshold-aggressive:uint=150",
+    )
+}
+"""By architecture, against spills: LLVM hoists constants and weights, and unrolls loops, without counting registers."""
+
 Kernel = Callable[..., None]
 
 
@@ -111,9 +121,10 @@ def _compile(prim_funcs: Sequence[Any], isa: Isa) -> Any:
     symbols = [_symbol(f) for f in prim_funcs]
     if len(set(symbols)) < len(symbols):
         raise InternalError("duplicate-symbol", f"two kernels of one object share a name: {sorted(symbols)}")
-    target = tvm.target.Target(
-        {"kind": "llvm", "mtriple": isa.triple, "mcpu": isa.mcpu, "mattr": list(isa.mattr), "num-cores": 1}
-    )
+    config = {"kind": "llvm", "mtriple": isa.triple, "mcpu": isa.mcpu, "mattr": list(isa.mattr), "num-cores": 1}
+    if options := LLVM_OPTIONS.get(isa.triple.partition("-")[0]):
+        config["cl-opt"] = list(options)
+    target = tvm.target.Target(config)
     target = tvm.target.Target(target, host=target)
     own = {s: f for s, f in zip(symbols, prim_funcs, strict=True) if not isinstance(f.body, s_tir.SBlockRealize)}
     legalised = {s: f for s, f in zip(symbols, prim_funcs, strict=True) if s not in own}

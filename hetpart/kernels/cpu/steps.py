@@ -47,6 +47,9 @@ def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]
             acc = _BINARY[step.op](left, right)
         elif one_instruction and step.op in ("relu", "clip"):
             acc = _neon_clamp(acc, *(step.constants or (0.0, math.inf)))
+        elif one_instruction and step.op == "leaky_relu" and 0 < step.constants[0] <= 1:
+            acc = _hold(acc)
+            acc = tirx.call_llvm_pure_intrin(acc.ty.dtype, "llvm.maximum", acc, acc * step.constants[0])
         elif step.constants:
             acc = _PARAMETRIC[step.op](acc, *step.constants)
         else:

@@ -283,6 +283,7 @@ class _Stages:
             spec.steps,
             total,
             lambda i: operand_vector(self.operands[i], spec.operands[i], image, block, y, x, spec.out.block),
+            self.plan.isa,
         )
 
 

@@ -60,7 +60,7 @@ class WinogradPlan:
         groups: groups of output channel blocks.
         channel_tiles: the blocks of a group in register tiles.
         columns: the patches of a band in register tiles.
-        neon: whether it is for aarch64.
+        isa: what it is for.
     """
 
     choice: Winograd
@@ -68,7 +68,11 @@ class WinogradPlan:
     groups: int
     channel_tiles: tuple[Run, ...]
     columns: tuple[Run, ...]
-    neon: bool
+    isa: Isa
+
+    @property
+    def neon(self) -> bool:
+        return self.isa.triple.startswith("aarch64")
 
     @property
     def outputs(self) -> tuple[int, int]:
@@ -107,7 +111,7 @@ class WinogradPlan:
             out.blocks // group,
             even_runs(group, shape.vectors),
             even_runs(band * patches[1], shape.columns),
-            isa.triple.startswith("aarch64"),
+            isa,
         )
 
 
