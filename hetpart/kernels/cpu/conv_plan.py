@@ -212,9 +212,6 @@ def ranked_tiles(spec: ConvSpec, isa: Isa, weight_loads: int) -> list[TileShape]
     """`rank_tiles` for the (flattened) convolution."""
     spec = flattened(spec)
     wide = -(-spec.out.block // isa.lanes_of(spec.x.dtype))
-    if isa.triple.startswith("aarch64") and not _reduction(spec).full and spec.strides[1] > 1:
-        # LLVM unrolls the taps of so few channels, and inputs that two of them share stay in registers
-        isa = replace(isa, registers=isa.registers - 2)
     return rank_tiles(_blocks(spec), spec.out.h, spec.out.w, isa, wide, weight_loads)
 
 
