@@ -37,7 +37,7 @@ def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]
         steps: the epilogue.
         acc: float32 expression, scalar or vector; float16 where `keeps_half`.
         load_operand: the element(s) of operand `i` that belong to `acc`, with as many lanes; cast to its type.
-        isa: what the kernel is compiled for, where its epilogue counts: bounds take one instruction on aarch64 then.
+        isa: what the kernel is compiled for, where its epilogue counts: on aarch64 bounds are then FMAX and FMIN.
     """
     one_instruction = isa is not None and isa.triple.startswith("aarch64")
     for step in steps:
@@ -47,9 +47,8 @@ def render(steps: Sequence[Step], acc: Expr, load_operand: Callable[[int], Expr]
             acc = _BINARY[step.op](left, right)
         elif one_instruction and step.op in ("relu", "clip"):
             acc = _neon_clamp(acc, *(step.constants or (0.0, math.inf)))
-        elif one_instruction and step.op == "leaky_relu" and 0 < step.constants[0] <= 1:
-            acc = _hold(acc)
-            acc = tirx.call_llvm_pure_intrin(acc.ty.dtype, "llvm.maximum", acc, acc * step.constants[0])
+        elif one_instruction and step.op == "leaky_relu" and 2**-14 <= step.constants[0] <= 1:
+            acc = _neon_leaky_relu(acc, *step.constants)
         elif step.constants:
             acc = _PARAMETRIC[step.op](acc, *step.constants)
         else:
@@ -316,6 +315,12 @@ def _neon_clamp(x: Expr, lo: float, hi: float) -> Expr:
     if hi < math.inf:
         x = tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.minimum", x, constant(x, hi))
     return x
+
+
+def _neon_leaky_relu(x: Expr, slope: float) -> Expr:
+    """`_leaky_relu` as FMUL and FMAX, for slopes up to 1 that are not zero in float16: infinity times zero is NaN."""
+    x = _hold(x)
+    return tirx.call_llvm_pure_intrin(x.ty.dtype, "llvm.maximum", x, x * constant(x, slope))
 
 
 def _hold(value: Expr) -> Expr:

@@ -15,6 +15,7 @@ from hetpart.graph.layout import Plain
 from hetpart.kernels.cpu import steps
 from hetpart.kernels.cpu.build import aligned, build_object, host_isa, load
 from hetpart.kernels.cpu.emit import Buffer, Expr, range_kernel
+from hetpart.kernels.isa import Isa
 
 LANES = 16
 ROWS = 96
@@ -28,12 +29,12 @@ ALL = [
 ]
 
 
-def kernel_of(chain: Sequence[Step], vectors: bool = True) -> object:
+def kernel_of(chain: Sequence[Step], vectors: bool = True, isa: Isa | None = None) -> object:
     layout = Plain((ROWS, LANES))
 
     def body(row: Expr, x: Buffer, operand: Buffer, out: Buffer) -> None:
         def emit(place: list[Expr]) -> None:
-            T.buffer_store(out, steps.render(chain, x[tuple(place)], lambda _: operand[tuple(place)]), place)
+            T.buffer_store(out, steps.render(chain, x[tuple(place)], lambda _: operand[tuple(place)], isa), place)
 
         if vectors:
             emit([row, tirx.Ramp(0, 1, LANES)])
@@ -44,10 +45,12 @@ def kernel_of(chain: Sequence[Step], vectors: bool = True) -> object:
     return range_kernel("kernel", (layout, layout, layout), body)
 
 
-def run(chain: Sequence[Step], x: np.ndarray, operand: np.ndarray, vectors: bool = True) -> np.ndarray:
+def run(
+    chain: Sequence[Step], x: np.ndarray, operand: np.ndarray, vectors: bool = True, isa: Isa | None = None
+) -> np.ndarray:
     arrays = [aligned((ROWS, LANES)) for _ in range(3)]
     arrays[0][...], arrays[1][...] = x, operand
-    load([kernel_of(chain, vectors)], host_isa())["kernel"](*arrays, 0, ROWS)
+    load([kernel_of(chain, vectors, isa)], host_isa())["kernel"](*arrays, 0, ROWS)
     return arrays[2]
 
 
@@ -102,6 +105,18 @@ def test_special_values(step: Step) -> None:
         x[:, 1:3] = 0.0
         expected[:, 1:3] = expected[:, 3:4]
     np.testing.assert_allclose(run([step], x, operand), expected, rtol=1e-6, atol=1e-37)
+
+
+@pytest.mark.parametrize(
+    "step", [Step("relu"), Step("clip", (-1.0, 6.0)), *(Step("leaky_relu", (s,)) for s in (0.1, 1.0, 0.0, 1.5, -0.5))],
+    ids=str,
+)  # fmt: skip
+def test_what_phones_compute_by_other_instructions(step: Step) -> None:
+    """The same numbers and special values, here from what LLVM makes of these instructions for the host."""
+    phone = Isa("aarch64-linux-android", "cortex-a76", (), lanes=4, registers=32)
+    x, operand = inputs()
+    x[0, :9] = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 3e38, -3e38]
+    np.testing.assert_array_equal(run([step], x, operand, isa=phone), run([step], x, operand))
 
 
 @pytest.mark.parametrize("op", ["relu", "sigmoid", "log", "tanh", "sign"])

@@ -15,7 +15,7 @@ from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Blocked, Halo
 from hetpart.kernels.cpu import conv_choice
 from hetpart.kernels.cpu.winograd_plan import Winograd, WinogradPlan, estimate
-from hetpart.kernels.cpu.winograd_transform import input_line, output_line
+from hetpart.kernels.cpu.winograd_transform import INPUT_PARTS, OUTPUT_PARTS, input_line, output_line
 from hetpart.kernels.isa import Isa
 from hetpart.kernels.spec import ConvSpec
 from hetpart.kernels.winograd import OUTPUTS, filter_matrix
@@ -54,6 +54,12 @@ def _evaluated(line: Callable[[int, Sequence[Any]], list[Any]], m: int, values: 
     return [float(result.value) for result in line(m, [tirx.const(v, "float32") for v in values])]
 
 
+@pytest.mark.parametrize("m", [2, 4])
+def test_parts_hold_every_value_of_a_line_once(m: int) -> None:
+    assert sorted(sum(INPUT_PARTS[m], ())) == list(range(m + 2))
+    assert sorted(sum(OUTPUT_PARTS[m], ())) == list(range(m))
+
+
 RESIDUAL = (Step("add", operand=0), Step("relu"))
 CASES = {
     "whole patches": spec_of(32, 32, (8, 8)),
@@ -75,7 +81,17 @@ CASES = {
 @pytest.mark.parametrize("outputs", OUTPUTS)
 @pytest.mark.parametrize("name", CASES)
 def test_kernel(run_kernel: RunKernel, name: str, outputs: tuple[int, int]) -> None:
-    spec = CASES[name]
+    check(run_kernel, CASES[name], outputs)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernel_in_parts(run_kernel: RunKernel, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What an aarch64 gets: the rows of a transform in parts, and inputs as lanes of one load."""
+    monkeypatch.setattr(WinogradPlan, "neon", True)
+    check(run_kernel, CASES[name], (4, 4))
+
+
+def check(run_kernel: RunKernel, spec: ConvSpec, outputs: tuple[int, int]) -> None:
     group = 1 if spec.out.blocks % 2 else 2
     choice = Winograd(outputs, 2 if spec.out.h > 2 * outputs[0] else 1, group)
     rng = np.random.default_rng(0)
@@ -115,6 +131,13 @@ def test_resnets_layers(c: int, size: int, outputs: tuple[int, int]) -> None:
     choice = estimate(spec_of(c, c, (size, size)), xeon)
     assert choice is not None
     assert choice.outputs == outputs
+
+
+@pytest.mark.parametrize("machine", ["host", "phone"])
+def test_pictures_are_convolved_directly(isa: Isa, machine: str) -> None:
+    machine_isa = A76 if machine == "phone" else isa
+    layers = [spec_of(c, 64, (224, 224), block=machine_isa.lanes) for c in (1, 3, 16)]
+    assert [estimate(spec, machine_isa) is None for spec in layers] == [True, True, False]
 
 
 def test_other_convolutions_are_direct(isa: Isa) -> None:
