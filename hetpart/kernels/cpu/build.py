@@ -20,6 +20,7 @@ import tvm_ffi
 from tvm import s_tir, tirx
 
 from hetpart.errors import HetpartError, InternalError
+from hetpart.kernels.cpu.emit import UNROLLED
 from hetpart.kernels.isa import Isa
 
 ALIGNMENT = 64
@@ -29,11 +30,11 @@ LLVM_OPTIONS = {
     "aarch64": (
         # constants of one loop are made there, and not kept in registers through the others
         "-sink-insts-to-avoid-spills",
-        # half of LLVM's own limit (300): our loops are unrolled as far as their values fit into registers
+        # half of LLVM's own limit (300)
         "-unroll-threshold-aggressive:uint=150",
     )
 }
-"""By architecture, against spills: LLVM hoists constants and weights, and unrolls loops, without counting registers."""
+"""By architecture, for functions that are `UNROLLED`. LLVM hoists constants and unrolls without counting registers."""
 
 Kernel = Callable[..., None]
 
@@ -122,8 +123,8 @@ def _compile(prim_funcs: Sequence[Any], isa: Isa) -> Any:
     if len(set(symbols)) < len(symbols):
         raise InternalError("duplicate-symbol", f"two kernels of one object share a name: {sorted(symbols)}")
     config = {"kind": "llvm", "mtriple": isa.triple, "mcpu": isa.mcpu, "mattr": list(isa.mattr), "num-cores": 1}
-    if options := LLVM_OPTIONS.get(isa.triple.partition("-")[0]):
-        config["cl-opt"] = list(options)
+    if any(UNROLLED in f.attrs for f in prim_funcs):
+        config["cl-opt"] = list(LLVM_OPTIONS.get(isa.triple.partition("-")[0], ()))
     target = tvm.target.Target(config)
     target = tvm.target.Target(target, host=target)
     own = {s: f for s, f in zip(symbols, prim_funcs, strict=True) if not isinstance(f.body, s_tir.SBlockRealize)}

@@ -94,7 +94,7 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
         out = view(buffers[-1], flat.out)
         _Kernel(flat, plan, isa, x, operands, w, bias[0] if bias else None, out).item(item)
 
-    return range_kernel(symbol, (spec.x, *spec.operands, *constants, spec.out), body)
+    return range_kernel(symbol, (spec.x, *spec.operands, *constants, spec.out), body, unrolled=True)
 
 
 def check(spec: ConvSpec) -> None:

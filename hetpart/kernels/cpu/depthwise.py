@@ -94,7 +94,7 @@ def prim_func(spec: ConvSpec, isa: Isa, symbol: str) -> Any:
             each_piece(columns, lambda column, pixels: tile(y, column, pixels))
             zero_halo(result, out, image, block, y)
 
-    return range_kernel(symbol, (spec.x, *spec.operands, *constants, out), body)
+    return range_kernel(symbol, (spec.x, *spec.operands, *constants, out), body, unrolled=True)
 
 
 def _tile_pixels(width: int, isa: Isa) -> int:

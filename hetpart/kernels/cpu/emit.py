@@ -23,16 +23,22 @@ Buffer = Any  # tvm Buffer
 CHAINS = 4
 """Independent accumulators of a reduction: enough to hide the latency of an addition."""
 
+UNROLLED = "hetpart.unrolled"
+"""Attribute of functions whose loops are unrolled as far as their values fit into registers; LLVM is to go no further."""
+
 LINE_BYTES = 64
 """A cache line."""
 
 
-def kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
-    """PrimFunc `symbol` with buffer parameters for `arguments`, then ``lo, hi``; emits ``body(lo, hi, *buffers)``."""
+def kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None], *, unrolled: bool = False) -> Any:
+    """PrimFunc `symbol` with buffer parameters for `arguments`, then ``lo, hi``; emits ``body(lo, hi, *buffers)``.
+
+    It has the attribute `UNROLLED` if `unrolled`.
+    """
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_name(symbol)
-            T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
+            T.func_attr({"global_symbol": symbol, "tirx.noalias": True} | ({UNROLLED: True} if unrolled else {}))
             buffers = [
                 T.arg(f"a{i}", T.buffer(layout.physical_shape, layout.dtype, layout=None))
                 for i, layout in enumerate(arguments)
@@ -43,14 +49,14 @@ def kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) 
     return builder.get()
 
 
-def range_kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None]) -> Any:
+def range_kernel(symbol: str, arguments: Sequence[Layout], body: Callable[..., None], *, unrolled: bool = False) -> Any:
     """A `kernel` that does its items one by one: emits ``body(item, *buffers)`` in a loop."""
 
     def items(lo: Expr, hi: Expr, *buffers: Buffer) -> None:
         with T.serial(lo, hi) as item:
             body(item, *buffers)
 
-    return kernel(symbol, arguments, items)
+    return kernel(symbol, arguments, items, unrolled=unrolled)
 
 
 def workspace(shape: Sequence[int]) -> Buffer:

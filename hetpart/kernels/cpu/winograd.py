@@ -85,7 +85,7 @@ def prim_func(spec: ConvSpec, plan: WinogradPlan, symbol: str) -> Any:
             stages.multiply(group)
             stages.transform_output(image, band, group)
 
-    return kernel(symbol, (spec.x, *spec.operands, *constants, spec.out), body)
+    return kernel(symbol, (spec.x, *spec.operands, *constants, spec.out), body, unrolled=True)
 
 
 Part = Sequence[int]
