@@ -24,7 +24,7 @@ CHAINS = 4
 """Independent accumulators of a reduction: enough to hide the latency of an addition."""
 
 UNROLLED = "hetpart.unrolled"
-"""Attribute of functions whose loops are unrolled as far as their values fit into registers; LLVM is to go no further."""
+"""Attribute of functions whose loops are unrolled as far as their values fit into registers, for LLVM to leave so."""
 
 LINE_BYTES = 64
 """A cache line."""
