@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.mca import main_loop
+from benchmarks.mca import innermost_loops, main_loop
 from hetpart.errors import InternalError
 from hetpart.graph.epilogue import Step
 from hetpart.graph.layout import Plain
@@ -79,7 +79,7 @@ def test_columns_must_be_the_last_dimension() -> None:
 def test_neon_loops_keep_their_sums_in_registers_and_ask_for_the_next_weights(rows: int) -> None:
     neon = Isa("aarch64-linux-android", "cortex-a76", ("+neon",), lanes=4, registers=32)
     spec = DenseSpec(Plain((rows, 512)), Plain((rows, 1000)), rows, 512, 1000)
-    loop = main_loop(assembly([dense.prim_func(spec, neon, "kernel")], neon))
+    loop = main_loop(innermost_loops(assembly([dense.prim_func(spec, neon, "kernel")], neon)))
     assert loop is not None
     assert loop.multiply_adds >= 64
     assert loop.spills == 0
