@@ -130,6 +130,7 @@ def test_quantised_networks_are_computed_in_integers_and_exactly(
                 "bert_tiny",
             )
             for target, strategy, marks in (("sd855", "gpu", ()), ("host", "heft", (needs_float16,)))
+            if target != "host" or name in ("resnet18", "shufflenetv2", "inception_v1", "unet", "bert_tiny")
         ),
     ],
 )  # fmt: skip

@@ -134,8 +134,8 @@ def _keep_nan(call: Any) -> Any:
     a, b = call.a, call.b
     if not str(a.ty.dtype).startswith("float"):
         return call
-    is_number = a <= tirx.const(math.inf, a.ty.dtype)  # TVM takes a == a to be true
-    return tirx.Select(is_number, tirx.Select(a > b if isinstance(call, tirx.Max) else a < b, a, b), a)
+    name = "llvm.maximum" if isinstance(call, tirx.Max) else "llvm.minimum"
+    return tirx.call_llvm_pure_intrin(a.ty.dtype, name, a, b)
 
 
 def _divide(call: Any) -> Any:
