@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,7 @@ def rehearse(
     graph = decision.assignment.graph
     types = {name: graph.types[name] for name in graph.inputs}
     inputs, expected = _compared(source, types)
-
-    def attempt(inputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> Rehearsal:
-        return _attempt(verify, source, decision, plans, bundle, cache, inputs, expected)
-
+    attempt = partial(_attempt, verify, source, decision, plans, bundle, cache)
     try:
         return attempt(inputs, expected)
     except InternalError as error:
